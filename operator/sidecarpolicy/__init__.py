@@ -1,0 +1,1 @@
+"""Native sidecars, probes and limits for workloads that other people own."""

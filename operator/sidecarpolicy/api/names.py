@@ -1,0 +1,28 @@
+"""Names that users, the API server and other tools see of us."""
+
+GROUP = "sidecarpolicy.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+POLICY_KIND = "SidecarPolicy"
+POLICY_PLURAL = "sidecarpolicies"
+CLUSTER_POLICY_KIND = "ClusterSidecarPolicy"
+CLUSTER_POLICY_PLURAL = "clustersidecarpolicies"
+
+FIELD_MANAGER = "sidecarpolicy"
+"""Not starting with "kubectl": Flux takes fields from managers that do."""
+
+RECORD_ANNOTATION = f"{GROUP}/applied"
+"""On a workload: what every policy added, so that it can be taken away exactly."""
+
+REVISION_ANNOTATION = f"{GROUP}/revision"
+"""On a pod template: the policy revisions that its pods run."""
+
+INJECT_ANNOTATION = f"{GROUP}/inject"
+"""Set to "false" by the author of a workload to keep every policy away."""
+
+FINALIZER = f"{GROUP}/restore"
+KOPF_FINALIZER = f"{GROUP}/kopf"
+"""Never set: kopf strips its configured finalizer from what it watches, so it is given a name that nobody uses."""
+
+SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})

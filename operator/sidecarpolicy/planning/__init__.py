@@ -1,0 +1,1 @@
+"""The head: pure decisions. Values in, values out; no client, clock, logger or await."""
