@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Json = dict[str, Any]
+from sidecarpolicy.api.policy import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,22 @@ class Ref(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def ref_of(body: Json) -> Ref:
+    """Return the name of a workload."""
+    return Ref(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def template_of(body: Json) -> Json:
+    """Return the pod template of a workload."""
+    value = body
+    for step in KINDS[body["kind"]].template:
+        value = value[step]
+    return value
+
+
+def controller_of(body: Json) -> Json | None:
+    """Return the owner that controls a workload, and would undo what others write to it."""
+    owners = body["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), None)

@@ -1,0 +1,178 @@
+"""What one look at a workload's pods says: whether they run what was asked, and who fails if not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import FailureReason
+from sidecarpolicy.planning.template.desired import marker_of
+
+GRACE = timedelta(seconds=15)
+"""How long a container may be in trouble before it counts as failed: a first pull or start often fails once."""
+
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"})
+_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"})
+_CRASH = frozenset({"CrashLoopBackOff"})
+_AT_ONCE = frozenset({"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CrashLoopBackOff"})
+"""Reasons that the kubelet gives only after it has tried more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the pods of one workload should show."""
+
+    selector: str
+    """Label selector that lists them."""
+    marker: str
+    """The revisions that the template names."""
+    sidecars: tuple[str, ...]
+    """Our native sidecars, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Every pod runs what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Not yet; nothing wrong so far."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A container or a pod is in trouble beyond the grace."""
+
+    reason: FailureReason
+    message: str
+
+
+Look = Sound | Starting | Failing
+
+
+def asked_of(body: Json, template: Json, inits: Sequence[str]) -> Asked:
+    """Return what to look for in the pods of a workload whose template is as it should be."""
+    ours = set(inits)
+    spec = template["spec"]
+    sidecars = [init["name"] for init in spec.get("initContainers", ()) if init.get("restartPolicy") == "Always"]
+    return Asked(
+        selector=_selector_text((body["spec"].get("selector") or {})),
+        marker=marker_of(template),
+        sidecars=tuple(name for name in sidecars if name in ours),
+    )
+
+
+def look(pods: Sequence[Json], asked: Asked, now: datetime) -> Look:
+    """Say what the pods show of the newest template; pods that end and pods of older templates do not count."""
+    current = [pod for pod in pods if _counts(pod) and _marker(pod) == asked.marker]
+    troubles = [trouble for pod in current for trouble in _troubles(pod, asked, now)]
+    failing = [trouble for trouble in troubles if isinstance(trouble, Failing)]
+    if failing:
+        return failing[0]
+    return troubles[0] if troubles else Sound()
+
+
+def _counts(pod: Json) -> bool:
+    phase = (pod.get("status") or {}).get("phase")
+    return "deletionTimestamp" not in pod["metadata"] and phase not in ("Succeeded", "Failed")
+
+
+def _marker(pod: Json) -> str:
+    return marker_of({"metadata": pod["metadata"]})
+
+
+def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Starting]:
+    name = pod["metadata"]["name"]
+    yield from _missing(pod, asked, name)
+    states = {state["name"]: state for state in (pod.get("status") or {}).get("initContainerStatuses") or ()}
+    for sidecar in asked.sidecars:
+        yield from _container(pod, states.get(sidecar), f"sidecar {sidecar} of pod {name}", None, now)
+    for state in (pod.get("status") or {}).get("containerStatuses") or ():
+        what = f"the workload's own container {state['name']} of pod {name}"
+        yield from _container(pod, state, what, FailureReason.APP_CONTAINER_FAILS, now)
+
+
+def _missing(pod: Json, asked: Asked, name: str) -> Iterator[Failing]:
+    inits = {init["name"]: init for init in pod["spec"].get("initContainers") or ()}
+    for sidecar in asked.sidecars:
+        if sidecar not in inits:
+            message = f"pod {name} lacks sidecar {sidecar}, which its template has: another webhook removed it"
+            yield Failing(FailureReason.SIDECAR_MISSING, message)
+        elif inits[sidecar].get("restartPolicy") != "Always":
+            message = (
+                f"pod {name} has {sidecar} without restartPolicy: Always, so it never starts:"
+                " another webhook, built on an old API, stripped it"
+            )
+            yield Failing(FailureReason.RESTART_POLICY_STRIPPED, message)
+    order = [init for init in inits if init in asked.sidecars]
+    if sorted(order) == sorted(asked.sidecars) and order != list(asked.sidecars):
+        message = f"pod {name} has the sidecars in another order than its template: another webhook moved them"
+        yield Failing(FailureReason.SIDECAR_MISSING, message)
+
+
+def _container(
+    pod: Json, state: Json | None, what: str, blame: FailureReason | None, now: datetime
+) -> Iterator[Failing | Starting]:
+    if state is None:
+        yield Starting(f"{what} has no status yet")
+        return
+    waiting = (state.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    if reason in _IMAGE | _CONFIG | _CRASH:
+        detail = f"{what} waits: {reason}{_detail(state, waiting)}"
+        if reason in _AT_ONCE or _age(pod, now) > GRACE:
+            yield Failing(blame or _reason_of(reason), detail)
+        else:
+            yield Starting(detail)
+    elif not state.get("ready"):
+        yield _not_ready(state, what, blame, now)
+
+
+def _age(pod: Json, now: datetime) -> timedelta:
+    return now - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+
+
+def _not_ready(state: Json, what: str, blame: FailureReason | None, now: datetime) -> Failing | Starting:
+    running = (state.get("state") or {}).get("running") or {}
+    terminated = (state.get("lastState") or {}).get("terminated") or {}
+    if terminated.get("reason") == "OOMKilled" and state.get("restartCount", 0) > 1:
+        return Failing(blame or FailureReason.CRASH_LOOP, f"{what} was killed for using more memory than its limit")
+    started = running.get("startedAt")
+    if started and now - datetime.fromisoformat(started) > timedelta(minutes=2) and not state.get("started"):
+        return Failing(blame or FailureReason.STARTUP_PROBE_FAILING, f"{what} runs, but its startup probe fails")
+    return Starting(f"{what} is not ready")
+
+
+def _detail(state: Json, waiting: Json) -> str:
+    terminated = (state.get("lastState") or {}).get("terminated") or {}
+    if terminated:
+        return f" (last exit: {terminated.get('reason', 'Error')}, code {terminated.get('exitCode')})"
+    return f" ({waiting['message']})" if waiting.get("message") else ""
+
+
+def _reason_of(waiting: str) -> FailureReason:
+    if waiting in _IMAGE:
+        return FailureReason.IMAGE_PULL_FAILS
+    return FailureReason.CONFIG_ERROR if waiting in _CONFIG else FailureReason.CRASH_LOOP
+
+
+def _selector_text(selector: Json) -> str:
+    """Spell a label selector as a query has it."""
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for term in selector.get("matchExpressions") or ():
+        values = ",".join(term.get("values") or ())
+        match term["operator"]:
+            case "In":
+                terms.append(f"{term['key']} in ({values})")
+            case "NotIn":
+                terms.append(f"{term['key']} notin ({values})")
+            case "Exists":
+                terms.append(term["key"])
+            case "DoesNotExist":
+                terms.append(f"!{term['key']}")
+    return ",".join(terms)

@@ -1,0 +1,242 @@
+"""The template that the policies want: the author's own, and on it what every policy contributes.
+
+    template, record ──undo──▶ the author's ──convert, volumes, place, fill──▶ template, record, notes
+
+What was added before is first taken away and then added anew, so that nothing is ever added twice, whatever the author
+changed meanwhile is met as theirs, and undo is the same function with no policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sidecarpolicy.api import names
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import NoteReason
+from sidecarpolicy.planning.authorship import Author
+from sidecarpolicy.planning.policy import Content, Policy, PolicyRef
+from sidecarpolicy.planning.record import Part, Record
+from sidecarpolicy.planning.template import convert, fill, merge, volumes
+from sidecarpolicy.planning.template.contest import Surroundings, Withheld, rules_for, settle
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a policy asks and a workload does not get, or should know."""
+
+    policy: PolicyRef
+    reason: NoteReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a template should be, and what is then ours in it."""
+
+    template: Json
+    record: Record
+    withheld: tuple[Withheld, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """A template without anything of ours, and what was ours in it, as it stood there."""
+
+    template: Json
+    containers: Mapping[str, Json] = field(default_factory=dict)
+    volumes: Mapping[str, Json] = field(default_factory=dict)
+
+
+def desired(
+    template: Json,
+    record: Record,
+    policies: Sequence[Policy],
+    history: Mapping[str, Content],
+    author: Author,
+    around: Surroundings,
+) -> Desired:
+    """Return what the policies, in their order, want of a template.
+
+    `record` is what was added to this very template, see `trust`; `history` the content of revisions by their hash.
+    """
+    undone = undo(template, record, author)
+    converted = frozenset(name for part in record.parts.values() for name in part.converted)
+    settlement = settle(undone.template["spec"], policies, replace(around, converted=converted))
+    work = _Work(template["spec"], undone, _previous(record, history), author)
+    spec, parts, notes = work.contribute(undone.template["spec"], settlement.policies, settlement.order)
+    result = _marked(template, {**undone.template, "spec": spec}, parts)
+    return Desired(
+        template=result,
+        record=Record(marker_of(result), parts),
+        withheld=settlement.withheld,
+        notes=notes,
+    )
+
+
+def undo(template: Json, record: Record, author: Author) -> Undone:
+    """Return the author's template: everything that the record names taken away, unless its author took it over."""
+    spec, parts = template["spec"], record.parts.values()
+    inits = {name for part in parts for name in part.init_containers}
+    taken = {init["name"]: init for init in spec.get("initContainers", ()) if init["name"] in inits}
+    spec = _with_inits(spec, [init for init in spec.get("initContainers", ()) if init["name"] not in inits])
+    spec = convert.restore(spec, {name: before for part in parts for name, before in part.converted.items()}, author)
+    spec = {**spec, "containers": [_unfilled(container, record, author) for container in spec["containers"]]}
+    spec, taken_volumes = volumes.remove(spec, {name for part in parts for name in part.volumes})
+    return Undone(_unmarked({**template, "spec": spec}), taken, taken_volumes)
+
+
+def marker_of(template: Json) -> str:
+    """Return the revisions that a template says its pods run; empty if nothing of ours was ever in it."""
+    return str(((template.get("metadata") or {}).get("annotations") or {}).get(names.REVISION_ANNOTATION, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class _Previous:
+    """What the revisions that a record names said of our containers and volumes."""
+
+    containers: Mapping[str, Json]
+    volumes: Mapping[str, Json]
+
+
+def _previous(record: Record, history: Mapping[str, Content]) -> _Previous:
+    contents = [history[part.revision] for part in record.parts.values() if part.revision in history]
+    return _Previous(
+        containers={item.name: item.container for content in contents for item in content.items},
+        volumes={volume["name"]: volume for content in contents for volume in content.volumes},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What contributing needs to know of the template as it stands."""
+
+    now: Json
+    undone: Undone
+    previous: _Previous
+    author: Author
+
+    def contribute(
+        self, spec: Json, policies: Sequence[Policy], order: Sequence[str]
+    ) -> tuple[Json, dict[str, Part], tuple[Note, ...]]:
+        """Return the pod spec with every policy's contribution, and what each of them added."""
+        own_inits = {init["name"]: init for init in spec.get("initContainers", ())}
+        own_volumes = {volume["name"] for volume in spec.get("volumes", ())}
+        converting = [item.name for policy in policies for item in policy.content.convert]
+        spec, sidecars, before = convert.take(spec, converting)
+        added: dict[str, Json] = dict(sidecars)
+        notes: list[Note] = []
+        parts: dict[str, Part] = {}
+        for policy in policies:
+            new_volumes = [volume for volume in policy.content.volumes if volume["name"] not in own_volumes]
+            spec = volumes.add(spec, new_volumes, self.undone.volumes, self.previous.volumes)
+            items = [item for item in policy.content.items if item.name not in own_inits]
+            added |= {item.name: self._stored(item.name, item.container) for item in items}
+            spec, fills, filling = self._fill(spec, policy)
+            notes += filling
+            part = Part(
+                revision=policy.revision,
+                init_containers=tuple(item.name for item in items),
+                volumes=tuple(volume["name"] for volume in new_volumes),
+                converted={item.name: before[item.name] for item in policy.content.convert if item.name in before},
+                fills=fills,
+            )
+            if not part.is_empty:
+                parts[policy.ref.key] = part
+        inits = [added.get(name) or own_inits[name] for name in order]
+        return self._in_order(_with_inits(spec, inits)), parts, tuple(notes)
+
+    def _stored(self, name: str, container: Json) -> Json:
+        """Our container, with the fields that others (API defaults, webhooks) set on the one that is there."""
+        there = self.undone.containers.get(name)
+        if there is None:
+            return container
+        previous = self.previous.containers.get(name)
+        if previous is None and not merge.covers(there, container):
+            return container
+        return dict(merge.merged(there, container, previous or container))
+
+    def _fill(self, spec: Json, policy: Policy) -> tuple[Json, dict[str, Json], list[Note]]:
+        now = {container["name"]: container for container in self.now["containers"]}
+        containers, fills, notes = [], {}, []
+        for container in spec["containers"]:
+            name = container["name"]
+            done = fill.fill(container, rules_for(policy, name), now.get(name, container))
+            containers.append(done.container)
+            if done.filled:
+                fills[name] = done.filled
+            notes += [Note(policy.ref, reason, message) for reason, message in done.notes]
+        return {**spec, "containers": containers}, fills, notes
+
+    def _in_order(self, spec: Json) -> Json:
+        """Keep the lists whose order means nothing in the order that they have."""
+        result = dict(spec)
+        if "volumes" in spec:
+            result["volumes"] = merge.same_order(self.now.get("volumes", []), spec["volumes"], "name")
+        now = {container["name"]: container for container in self.now["containers"]}
+        result["containers"] = [
+            _as_ordered(container, now.get(container["name"], container)) for container in spec["containers"]
+        ]
+        return result
+
+
+def _as_ordered(container: Json, now: Json) -> Json:
+    result = dict(container)
+    for name, key in (("volumeMounts", "mountPath"), ("env", "name")):
+        if name in container:
+            result[name] = merge.same_order(now.get(name, []), container[name], key)
+    return result
+
+
+def _with_inits(spec: Json, inits: list[Json]) -> Json:
+    if inits:
+        return {**spec, "initContainers": inits}
+    # The API server stores no empty list.
+    return {key: value for key, value in spec.items() if key != "initContainers"}
+
+
+def _unfilled(container: Json, record: Record, author: Author) -> Json:
+    for part in record.parts.values():
+        if container["name"] in part.fills:
+            container = fill.unfill(container, part.fills[container["name"]], author)
+    return container
+
+
+def _unmarked(template: Json) -> Json:
+    return _annotated(template, None)
+
+
+def _marked(now: Json, wanted: Json, parts: Mapping[str, Part]) -> Json:
+    """Say which revisions the pods run; kept as it is where nothing else changes, which is no reason to restart."""
+    if not parts:
+        return wanted
+    as_now = _annotated(wanted, marker_of(now))
+    if as_now == now:
+        return as_now
+    return _annotated(wanted, ".".join(part.revision for part in parts.values()))
+
+
+def _annotated(template: Json, marker: str | None) -> Json:
+    metadata: dict[str, Any] = dict(template.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(names.REVISION_ANNOTATION, None)
+    if marker:
+        annotations[names.REVISION_ANNOTATION] = marker
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    return {**template, "metadata": metadata} if metadata or "metadata" in template else template
+
+
+def same_but_for_leftovers(now: Json, wanted: Json, record: Record) -> bool:
+    """Tell whether all that differs is keys of our probes that stayed behind in the author's own."""
+    there = {container["name"]: container for container in wanted["spec"]["containers"]}
+    swapped = []
+    for container in now["spec"]["containers"]:
+        filled = {probe for part in record.parts.values() for probe in part.fills.get(container["name"], ())}
+        other = there.get(container["name"], {})
+        probes = {name: other[name] for name in fill.PROBES if name in filled & other.keys() & container.keys()}
+        swapped.append({**container, **probes})
+    return _unmarked({**now, "spec": {**now["spec"], "containers": swapped}}) == _unmarked(wanted)
