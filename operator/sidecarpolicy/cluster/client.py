@@ -1,0 +1,201 @@
+"""Raw requests over one connection pool, and everything that can go wrong with them.
+
+ClusterError
+├── NotFound       404
+├── Conflict       409: it changed, or it exists already
+├── Expired        410: a list's continue token is too old
+├── Invalid        422, 400 and the like: the API server understood and refuses
+├── Forbidden      401, 403: not allowed, by RBAC or by an admission webhook
+└── Unavailable    429, 5xx, timeouts, cut connections: nothing is said about the request itself
+"""
+
+# ruff: noqa: N818 - they say what the world is like; the tree above says that they are errors
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import aiohttp
+
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.cluster import credentials
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+
+_CONNECTIONS = 100
+_ATTEMPTS = 9
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_TIMEOUT = 35.0
+"""Seconds: just beyond what an API server itself grants a write (34 s), so that its 504 is heard."""
+
+
+class ClusterError(Exception):
+    """The API server did not do what was asked; `status` is its own answer, where it gave one."""
+
+    def __init__(self, message: str, status: Json | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status: Json = status or {}
+
+    @property
+    def causes(self) -> list[Json]:
+        """What is wrong with which field, for a refused object."""
+        details = self.status.get("details") or {}
+        return details.get("causes") or []
+
+
+class NotFound(ClusterError):
+    """There is no such object, namespace or kind."""
+
+
+class Conflict(ClusterError):
+    """The object changed in between, or exists already."""
+
+
+class Expired(ClusterError):
+    """The list's continue token is too old: list from the start."""
+
+
+class Invalid(ClusterError):
+    """The API server refuses what was sent."""
+
+
+class Forbidden(ClusterError):
+    """We may not, says RBAC or an admission webhook."""
+
+
+class Unavailable(ClusterError):
+    """No answer about the request itself; `unknown` says that it may have been carried out nevertheless."""
+
+    def __init__(
+        self, message: str, status: Json | None = None, *, unknown: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, status)
+        self.unknown = unknown
+        self.retry_after = retry_after
+
+
+class Client:
+    """One connection pool to one API server."""
+
+    def __init__(self, session: aiohttp.ClientSession, account: credentials.Credentials) -> None:
+        self._session = session
+        self.credentials = account
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+    ) -> Json:
+        """Return the answer; what certainly did not happen is tried again, a write that may have happened never."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._send(method, path, query, data, content_type, timeout)
+            except Unavailable as error:
+                if attempt == _ATTEMPTS - 1 or (error.unknown and method != "GET"):
+                    raise
+                await asyncio.sleep(_pause(attempt, error.retry_after))
+        raise AssertionError("unreachable")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        data: bytes | None,
+        content_type: str,
+        timeout: float,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+    ) -> Json:
+        try:
+            async with self._session.request(
+                method,
+                self.credentials.server + path,
+                params=query,
+                data=data,
+                headers={"Content-Type": content_type} if data else None,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as response:
+                return _answer(response, await response.read())
+        except aiohttp.ClientConnectorError as error:
+            raise Unavailable(f"cannot reach the API server: {error}", unknown=False) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"no answer from the API server: {error!r}", unknown=True) from error
+
+
+@asynccontextmanager
+async def connect(kubeconfig: str | None = None, context: str | None = None) -> AsyncIterator[Client]:
+    """Open the connection pool; without a kubeconfig it is found as kubectl and other controllers do."""
+    try:
+        account = await credentials.load(kubeconfig, context)
+    except credentials.MISTAKES as error:
+        raise ClusterError(f"cannot read how to reach a cluster: {error}") from error
+    async with open_session(account, agent="sidecarpolicy", connections=_CONNECTIONS) as session:
+        yield Client(session, account)
+
+
+def open_session(
+    account: credentials.Credentials,
+    *,
+    agent: str,
+    connections: int,
+    middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+) -> aiohttp.ClientSession:
+    """Return an HTTP session that signs its requests, behind the middlewares given."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=account.tls),
+        middlewares=(*middlewares, account.sign),
+        headers={
+            "User-Agent": f"{agent}/{version('sidecarpolicy')}",
+            "Accept": JSON,
+            # Near the API server, packing and unpacking a list costs both sides more than its bytes do.
+            "Accept-Encoding": "identity",
+        },
+        proxy=account.proxy,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _pause(attempt: int, retry_after: float | None) -> float:
+    pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**attempt)
+    # Jitter, so that the many who were turned away together do not come back together.
+    return (retry_after or 0.0) + pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+
+def _answer(response: aiohttp.ClientResponse, raw: bytes) -> Json:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        body = None
+    if response.ok and isinstance(body, dict):
+        return body
+    status = body if isinstance(body, dict) else {}
+    text = raw[:200].decode(errors="replace").strip()
+    raise _error(response.status, status.get("message") or text or response.reason or "no message", status, response)
+
+
+def _error(code: int, message: str, status: Json, response: aiohttp.ClientResponse) -> ClusterError:
+    kinds = {404: NotFound, 409: Conflict, 410: Expired, 401: Forbidden, 403: Forbidden}
+    if code in kinds:
+        return kinds[code](message, status)
+    if 400 <= code < 500 and code != 429:
+        return Invalid(message, status)
+    return Unavailable(message, status, unknown=code != 429, retry_after=_retry_after(response))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), 30.0) if seconds.isdigit() else None

@@ -1,0 +1,97 @@
+"""What we ask the API server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from sidecarpolicy.api import names
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.cluster.client import Client, Expired, NotFound
+from sidecarpolicy.cluster.resources import RESOURCES, permissions
+from sidecarpolicy.planning.workload import Ref
+
+PAGE = 500
+_RESTARTS = 3
+
+
+async def pages(
+    client: Client, kind: str, *, namespace: str | None = None, selector: str | None = None, size: int = PAGE
+) -> AsyncIterator[list[Json]]:
+    """List in pages; where the list grew too old between two of them it starts over, and items come again."""
+    restarts = 0
+    token: str | None = ""
+    while token is not None:
+        try:
+            items, token = await _page(client, kind, namespace, selector, size, token)
+        except Expired:
+            if restarts == _RESTARTS:
+                raise
+            restarts, token = restarts + 1, ""
+            continue
+        yield items
+
+
+async def _page(
+    client: Client, kind: str, namespace: str | None, selector: str | None, size: int, token: str
+) -> tuple[list[Json], str | None]:
+    resource = RESOURCES[kind]
+    query = {"limit": str(size), "labelSelector": selector or "", "continue": token}
+    answer = await client.request(
+        "GET", resource.path(namespace), query={key: value for key, value in query.items() if value}
+    )
+    # Items of a list do not say what they are.
+    items = [{"apiVersion": resource.api_version, "kind": kind, **item} for item in answer["items"]]
+    return items, answer["metadata"].get("continue") or None
+
+
+async def get(client: Client, ref: Ref) -> Json | None:
+    """Return one workload, or None if there is none."""
+    try:
+        return await client.request("GET", RESOURCES[ref.kind].path(ref.namespace, ref.name))
+    except NotFound:
+        return None
+
+
+async def policies(client: Client) -> list[Json]:
+    """Return all policies of both kinds; raises NotFound where they are not installed."""
+    kinds = (names.POLICY_KIND, names.CLUSTER_POLICY_KIND)
+    return [item for kind in kinds async for page in pages(client, kind) for item in page]
+
+
+async def namespaces(client: Client) -> list[Json]:
+    """Return all namespaces."""
+    return [item async for page in pages(client, "Namespace") for item in page]
+
+
+async def pods(client: Client, namespace: str, selector: str, limit: int) -> list[Json]:
+    """Return some pods of a workload: a look, not a census."""
+    items, _ = await _page(client, "Pod", namespace, selector, limit, "")
+    return items
+
+
+async def version(client: Client) -> tuple[int, int]:
+    """Return the API server's version, such as (1, 36)."""
+    answer = await client.request("GET", "/version")
+    # Some providers say "30+".
+    major, minor = (int(re.sub(r"\D.*", "", answer[part]) or 0) for part in ("major", "minor"))
+    return major, minor
+
+
+async def missing_permissions(client: Client) -> list[str]:
+    """Return what we may not do in the whole cluster but need to, each as `verb resource.group`."""
+    needed = [(verb, group, plural) for (group, plural), verbs in permissions().items() for verb in sorted(verbs)]
+    missing = [each for each in needed if not await _can_i(client, *each)]
+    return [f"{verb} {plural}.{group}".rstrip(".") for verb, group, plural in missing]
+
+
+async def _can_i(client: Client, verb: str, group: str, resource: str) -> bool:
+    plural, _, subresource = resource.partition("/")
+    asked = {"verb": verb, "group": group, "resource": plural, "subresource": subresource}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    answer = await client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+    return bool(answer["status"]["allowed"])

@@ -1,0 +1,68 @@
+"""Which resources we touch, where they stand in the API, and what we do there: RBAC is compared with this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecarpolicy.api import names
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.planning.workload import KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of the API, with the verbs that we need on it."""
+
+    group: str
+    version: str
+    plural: str
+    verbs: frozenset[str]
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As objects carry it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Where one object stands, or the list of a namespace or of the whole cluster."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root, self.plural]
+        if self.namespaced and namespace:
+            parts = [root, "namespaces", namespace, self.plural]
+        return "/".join([*parts, name] if name else parts)
+
+
+_WATCHED = frozenset({"get", "list", "watch"})
+
+RESOURCES: dict[str, Resource] = {
+    **{kind: Resource(facts.group, "v1", facts.plural, _WATCHED | {"patch"}) for kind, facts in KINDS.items()},
+    names.POLICY_KIND: Resource(names.GROUP, names.VERSION, names.POLICY_PLURAL, _WATCHED | {"patch"}),
+    names.CLUSTER_POLICY_KIND: Resource(
+        names.GROUP, names.VERSION, names.CLUSTER_POLICY_PLURAL, _WATCHED | {"patch"}, namespaced=False
+    ),
+    "Namespace": Resource("", "v1", "namespaces", frozenset({"list", "watch"}), namespaced=False),
+    "Pod": Resource("", "v1", "pods", frozenset({"list"})),
+    "PodTemplate": Resource("", "v1", "podtemplates", frozenset({"create"})),
+    "ControllerRevision": Resource(
+        "apps", "v1", "controllerrevisions", frozenset({"get", "list", "create", "patch", "delete"})
+    ),
+    "Event": Resource("events.k8s.io", "v1", "events", frozenset({"create", "patch"})),
+}
+
+STATUS_KINDS = (names.POLICY_KIND, names.CLUSTER_POLICY_KIND)
+"""Whose status we write."""
+
+
+def permissions() -> dict[tuple[str, str], frozenset[str]]:
+    """Return the verbs that we need, by API group and resource; a subresource stands behind a slash."""
+    rules = {(resource.group, resource.plural): resource.verbs for resource in RESOURCES.values()}
+    for kind in STATUS_KINDS:
+        rules[names.GROUP, f"{RESOURCES[kind].plural}/status"] = frozenset({"patch"})
+    return rules
+
+
+def path_of(body: Json) -> str:
+    """Return where an object stands."""
+    metadata = body["metadata"]
+    return RESOURCES[body["kind"]].path(metadata.get("namespace"), metadata["name"])

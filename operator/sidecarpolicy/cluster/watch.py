@@ -1,0 +1,56 @@
+"""The session that kopf watches with: it reads and nothing else, and cannot hammer the API server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from sidecarpolicy.cluster.client import Client, Forbidden, open_session
+
+_CALM = 10.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+
+
+def watch_session(client: Client) -> aiohttp.ClientSession:
+    """Return a session that only reads; whoever takes it closes it."""
+    middlewares = (_only_reads, Throttle().slow_down)
+    return open_session(client.credentials, agent="sidecarpolicy-watch", connections=0, middlewares=middlewares)
+
+
+async def _only_reads(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    if request.method != "GET":
+        raise Forbidden(f"the watch session only reads: {request.method} {request.url.path} is refused")
+    return await handler(request)
+
+
+@dataclass
+class Throttle:
+    """Holds back lists and watches that are asked for again right after they began.
+
+    kopf asks again at once when a watch ends: thousands of times a second where a server accepts and closes.
+    """
+
+    _begun: dict[tuple[str, bool], float] = field(default_factory=dict)
+    _hurried: dict[tuple[str, bool], int] = field(default_factory=dict)
+
+    async def slow_down(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Pass a request on, after a pause if its predecessor was short-lived."""
+        query = request.url.query
+        if "continue" not in query:  # the next page of a list is no repetition
+            pause = self.pause((request.url.path, "watch" in query), asyncio.get_running_loop().time())
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter is no secret
+        return await handler(request)
+
+    def pause(self, stream: tuple[str, bool], now: float) -> float:
+        """Return the seconds to wait before the stream is begun again; the first repetition is free."""
+        hurried = now - self._begun.get(stream, -_CALM) < _CALM
+        times = self._hurried.get(stream, 0) + 1 if hurried else 0
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (times - 2)) if times > 1 else 0.0
+        self._hurried[stream] = times
+        self._begun[stream] = now + pause
+        return pause
