@@ -1,0 +1,165 @@
+"""Condition types, and every reason that users meet in a status or an Event; each says when it surfaces."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """The conditions of a policy; all are there from the first visit."""
+
+    ACCEPTED = "Accepted"
+    """The policy makes sense and may be acted upon."""
+    WORKLOADS_UP_TO_DATE = "WorkloadsUpToDate"
+    """The template of every selected workload is what the policy asks."""
+    READY = "Ready"
+    """All of them are up to date, and their pods run it."""
+    CONFLICTED = "Conflicted"
+    """Another policy, a workload or another controller claims the same."""
+    RECONCILING = "Reconciling"
+    """Changes are under way (kstatus)."""
+    STALLED = "Stalled"
+    """Nothing goes on until somebody acts (kstatus)."""
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is."""
+
+    ACCEPTED = "Accepted"
+    """Accepted: the policy is valid."""
+    INVALID = "Invalid"
+    """Accepted: the policy contradicts itself, or the API server would refuse what it adds."""
+    NATIVE_SIDECARS_UNSUPPORTED = "NativeSidecarsUnsupported"
+    """Accepted: the cluster is older than Kubernetes 1.30 or has native sidecars switched off."""
+    NOT_ACCEPTED = "NotAccepted"
+    """Any but Accepted: nothing is done until the policy is accepted."""
+
+    UP_TO_DATE = "UpToDate"
+    """WorkloadsUpToDate: every selected workload has the policy's revision."""
+    NO_WORKLOADS_MATCHED = "NoWorkloadsMatched"
+    """WorkloadsUpToDate: the policy selects nothing."""
+    OUTDATED = "Outdated"
+    """WorkloadsUpToDate: workloads wait for their change."""
+    AUDIT_ONLY = "AuditOnly"
+    """WorkloadsUpToDate, Ready: changes are wanted, and mode Audit writes none."""
+    BLOCKED = "Blocked"
+    """WorkloadsUpToDate, Ready, Stalled: some workloads cannot be changed; status.blocked says why."""
+
+    READY = "Ready"
+    """Ready: all workloads are up to date and settled."""
+    ROLLING_OUT = "RollingOut"
+    """Ready: workloads change, or wait for their turn."""
+    FAILED = "Failed"
+    """Ready: workloads with the policy's revision do not come up; status.failures says why."""
+    PAUSED = "Paused"
+    """Ready: changes are wanted, and the policy is paused."""
+
+    POLICY_CONFLICT = "PolicyConflict"
+    """Conflicted: another policy claims the same of a workload."""
+    WORKLOAD_CONFLICT = "WorkloadConflict"
+    """Conflicted: a workload's author has the same name with other content."""
+    FIGHTING_CONTROLLER = "FightingController"
+    """Conflicted: somebody undoes our changes again and again."""
+    NO_CONFLICT = "NoConflict"
+    """Conflicted: nobody claims the same."""
+
+    WAVE = "Wave"
+    """Reconciling: workloads change, or wait for their turn."""
+    RESTORING = "Restoring"
+    """Reconciling: what the policy added is being taken away."""
+    IDLE = "Idle"
+    """Reconciling: nothing is under way."""
+    NOT_STALLED = "NotStalled"
+    """Stalled: nothing holds the policy up."""
+
+
+class BlockReason(StrEnum):
+    """Why a workload cannot get what a policy asks."""
+
+    TEMPLATE_IMMUTABLE = "TemplateImmutable"
+    """A Job exists already, and Kubernetes lets nobody change its template."""
+    OWNED_BY_CONTROLLER = "OwnedByController"
+    """Another object owns the workload and would undo the change."""
+    ADMISSION_UNAVAILABLE = "AdmissionUnavailable"
+    """A container is to be converted, and no webhook answers that would keep later applies from failing."""
+    WAITING_FOR_RESUME = "WaitingForResume"
+    """The Deployment is paused."""
+    HOST_NETWORK_PORTS = "HostNetworkPorts"
+    """The pods use the host's network, where a sidecar's ports would be taken on the node."""
+    WINDOWS_PODS = "WindowsPods"
+    """The pods run on Windows."""
+    POD_RESOURCES_EXCEEDED = "PodResourcesExceeded"
+    """With the sidecars the containers would request more than the pod's own resources allow."""
+    REFUSED = "Refused"
+    """The API server, or an admission webhook, refused the change."""
+    POLICY_CONFLICT = "PolicyConflict"
+    """A policy that goes first claims the same."""
+    WORKLOAD_CONFLICT = "WorkloadConflict"
+    """The workload's author has the same name or port with other content."""
+    VOLUME_MISSING = "VolumeMissing"
+    """A mount names a volume that neither the workload nor the policy has."""
+    FIGHTING_CONTROLLER = "FightingController"
+    """Somebody undid our change again and again, so we pause."""
+
+
+class FailureReason(StrEnum):
+    """Why a workload that got what a policy asks does not come up."""
+
+    IMAGE_PULL_FAILS = "ImagePullFails"
+    """A sidecar's image cannot be pulled."""
+    CONFIG_ERROR = "ConfigError"
+    """A sidecar cannot be created: a Secret, a ConfigMap or a security setting is wrong."""
+    CRASH_LOOP = "CrashLoop"
+    """A sidecar ends again and again."""
+    STARTUP_PROBE_FAILING = "StartupProbeFailing"
+    """A sidecar runs, and its startup probe does not succeed."""
+    NOT_READY = "NotReady"
+    """A sidecar runs, and its readiness probe does not succeed."""
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    """The workload did not settle in time."""
+    RESTART_POLICY_STRIPPED = "RestartPolicyStripped"
+    """Another webhook made an ordinary init container of a sidecar, so that the pod never starts."""
+    SIDECAR_MISSING = "SidecarMissing"
+    """Pods lack a sidecar that their template has, or have them in another order."""
+    APP_CONTAINER_FAILS = "AppContainerFails"
+    """One of the workload's own containers fails since the change."""
+    PODS_REJECTED = "PodsRejected"
+    """The workload's controller cannot create pods: a quota, a limit range or an admission policy refuses them."""
+
+
+class NoteReason(StrEnum):
+    """What a workload does not get of a policy, or its owner should know; it blocks nothing."""
+
+    PROBE_PORT_MISSING = "ProbePortMissing"
+    """A probe was not filled: the container does not declare its port."""
+    LIMIT_WITHOUT_REQUEST = "LimitWithoutRequest"
+    """A limit was not filled: there is no request for it, and the limit would become one."""
+    MOUNT_PATH_TAKEN = "MountPathTaken"
+    """A volume was not mounted: the container mounts another one there."""
+    QOS_CHANGES = "QoSChanges"
+    """The pods' quality-of-service class becomes a lower one."""
+    GRACE_PERIOD_SHORT = "GracePeriodShort"
+    """Sidecars stop last, and the pods' grace period may end before."""
+    FULL_OUTAGE = "FullOutage"
+    """The Deployment's strategy is Recreate: all of its pods stop before new ones start."""
+    PENDING_RESTART = "PendingRestart"
+    """The change is written, and pods get it when their owner deletes or resumes them."""
+    RESTARTS_COUNT_AGAINST_BACKOFF_LIMIT = "RestartsCountAgainstBackoffLimit"
+    """In a Job with restartPolicy OnFailure, restarts of a sidecar count towards its backoffLimit."""
+    ANCHOR_MISSING = "AnchorMissing"
+    """`before` or `after` names a container that the workload does not have; it is ignored."""
+
+
+class EventReason(StrEnum):
+    """What Kubernetes Events tell the owner of a workload or of a policy."""
+
+    SIDECARS_INJECTED = "SidecarsInjected"
+    """A workload got for the first time what policies ask."""
+    SIDECARS_UPDATED = "SidecarsUpdated"
+    """What policies ask of a workload changed, and was written."""
+    SIDECARS_RESTORED = "SidecarsRestored"
+    """Everything of ours was taken away from a workload."""
+    SIDECARS_BLOCKED = "SidecarsBlocked"
+    """A workload cannot get what a policy asks."""
+    SIDECARS_FAILED = "SidecarsFailed"
+    """A workload that got what a policy asks does not come up."""
