@@ -1,0 +1,38 @@
+"""What kubelet asks us: whether we are alive, and whether we know the cluster yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+
+@asynccontextmanager
+async def serve(port: int, ready: asyncio.Event) -> AsyncIterator[None]:
+    """Answer /healthz and /readyz on a port; 0 answers nowhere."""
+    if port == 0:
+        yield
+        return
+    runner = web.AppRunner(_application(ready), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _application(ready: asyncio.Event) -> web.Application:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if ready.is_set():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="still looking at the cluster\n")
+
+    application = web.Application()
+    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    return application

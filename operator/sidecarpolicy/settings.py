@@ -1,0 +1,71 @@
+"""What a person chooses when starting the operator: by flags, or by SIDECARPOLICY_* in the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sidecarpolicy.api.names import SYSTEM_NAMESPACES
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_STREAMING_SINCE = (1, 34)
+
+
+class Settings(BaseModel):
+    """The operator's settings; a flag wins over the environment, which wins over the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: str | None = Field(None, description="Kubeconfig file; else $KUBECONFIG, the pod's account, ~/.kube.")
+    context: str | None = Field(None, description="Context of the kubeconfig; else its current one.")
+    namespace: str = Field("sidecarpolicy-system", description="The operator's own namespace, where no policy acts.")
+    exclude_namespaces: frozenset[str] = Field(
+        frozenset(), description="Namespaces where no policy acts, besides the system's and our own; by commas."
+    )
+    writers: int = Field(32, ge=1, le=100, description="Workloads written at the same time.")
+    health_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz and /readyz; 0 for none.")
+    watch: Literal["auto", "streaming", "chunked"] = Field(
+        "auto", description="How the first look is taken: streamed (Kubernetes 1.34 and up) or in pages."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="Colours for a terminal, JSON for a machine; auto looks where the log goes."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+
+    @field_validator("exclude_namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], **flags: Any) -> Settings:
+        """Return the settings of an environment, with the flags that are not None over it."""
+        given = {field: environment[name] for field in cls.model_fields if environment.get(name := variable(field))}
+        given |= {field: value for field, value in flags.items() if value is not None}
+        return cls.model_validate({**_own_namespace(environment), **given})
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """All namespaces where no policy acts."""
+        return SYSTEM_NAMESPACES | self.exclude_namespaces | {self.namespace}
+
+    def is_streaming(self, version: tuple[int, int]) -> bool:
+        """Tell whether kopf's first look is streamed by an API server of this version."""
+        return version >= _STREAMING_SINCE if self.watch == "auto" else self.watch == "streaming"
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"SIDECARPOLICY_{field.upper()}"
+
+
+def _own_namespace(environment: Mapping[str, str]) -> dict[str, str]:
+    name = environment.get("POD_NAMESPACE")
+    if not name and _SERVICE_ACCOUNT.is_file():
+        name = _SERVICE_ACCOUNT.read_text().strip()
+    return {"namespace": name} if name else {}
