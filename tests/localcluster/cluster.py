@@ -1,0 +1,149 @@
+"""A running control plane and what a test asks of it."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from localcluster import binaries, kubeconfig, startup
+from localcluster.audit import AuditLog
+from localcluster.failures import ClusterFailed
+from localcluster.holding import Hold
+from localcluster.locks import locked
+
+KUBECONFIG_VARIABLE = "SIDECARPOLICY_TEST_KUBECONFIG"
+
+
+class LocalCluster:
+    """A control plane that lives as long as somebody holds it, or one that runs anyway, by its kubeconfig."""
+
+    def __init__(self, kubeconfig: Path, kubectl: str, hold: Hold | None, scratch: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self._kubectl = kubectl
+        self._hold = hold
+        self._scratch = scratch
+
+    @classmethod
+    def start(cls, directory: Path | None = None) -> Self:
+        """Start a new one. Its directory belongs to it and goes with it."""
+        directory = directory or Path(tempfile.mkdtemp(prefix="sidecarpolicy-"))
+        directory.mkdir(parents=True, exist_ok=True)
+        programs = binaries.find()
+        hold = startup.start(directory, programs)
+        return cls(directory / startup.KUBECONFIG, programs["kubectl"], hold, directory)
+
+    @classmethod
+    def attach(cls, directory: Path) -> Self:
+        """Hold one that runs in `directory`; OSError when none does."""
+        (directory / startup.FACTS).stat()
+        hold = Hold.on_running(directory)
+        return cls(directory / startup.KUBECONFIG, binaries.find()["kubectl"], hold, directory)
+
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """Use any cluster by its kubeconfig. One of ours is held as well."""
+        with contextlib.suppress(OSError):
+            return cls.attach(path.resolve().parent)
+        kubectl = shutil.which("kubectl") or binaries.find()["kubectl"]
+        return cls(path, kubectl, None, Path(tempfile.mkdtemp(prefix="sidecarpolicy-")))
+
+    @classmethod
+    def shared(cls, run: str) -> Self:
+        """Return the cluster of a whole test run: named by the environment, or started by the first who asks."""
+        if named := os.environ.get(KUBECONFIG_VARIABLE):
+            return cls.existing(Path(named))
+        # Short: the path of a socket may have a hundred characters.
+        directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-{run[:12]}"
+        with locked(binaries.cache() / "start.lock", "the control plane being started"):
+            try:
+                return cls.attach(directory)
+            except OSError:
+                startup.make_way(directory)
+                return cls.start(directory)
+
+    @property
+    def server(self) -> str:
+        """The address of the API server."""
+        return self.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+
+    @property
+    def directory(self) -> Path:
+        """Where the cluster's logs and certificates are, and where more files may be put."""
+        return self._scratch
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Every write that the API server has seen of users and operators."""
+        self._own()
+        return AuditLog(self._scratch / "audit.log")
+
+    def run_kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True, kubeconfig: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl and return how it ended; with `check`, a failure raises with what kubectl said."""
+        command = [self._kubectl, f"--kubeconfig={kubeconfig or self.kubeconfig}", *arguments]
+        # Ports come back with other clusters behind them: what kubectl knows of one must not outlive it.
+        environment = os.environ | {"KUBECACHEDIR": str(self._scratch / "kubectl-cache")}
+        done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise ClusterFailed(f"kubectl {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        return done
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, kubeconfig: Path | None = None) -> str:
+        """Run kubectl and return what it printed; a failure raises with what it said."""
+        return self.run_kubectl(*arguments, stdin=stdin, kubeconfig=kubeconfig).stdout
+
+    def get(self, *arguments: str) -> Any:
+        """Return an object, or a list of them, as the API server has it."""
+        return json.loads(self.kubectl("get", *arguments, "--output=json", "--show-managed-fields"))
+
+    def apply(self, *objects: dict[str, Any], namespace: str = "default") -> None:
+        """Apply objects as a user would with `kubectl apply`."""
+        manifest = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(manifest))
+
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace and return when pods can be created in it."""
+        self.kubectl("create", "namespace", name)
+        self.kubectl("wait", f"--namespace={name}", "--for=create", "serviceaccount/default", "--timeout=60s")
+
+    def kubeconfig_for(self, namespace: str, service_account: str, server: str | None = None) -> Path:
+        """Return a kubeconfig that acts as a service account, at `server` instead of the API server if given."""
+        token = self.kubectl("create", "token", service_account, f"--namespace={namespace}", "--duration=24h").strip()
+        content = json.loads(self.kubectl("config", "view", "--minify", "--raw", "--output=json"))
+        cluster = content["clusters"][0]["cluster"] | ({"server": server} if server else {})
+        handle, path = tempfile.mkstemp(dir=self._scratch, prefix=f"{service_account}-", suffix=".kubeconfig")
+        os.close(handle)
+        return kubeconfig.write(Path(path), kubeconfig.with_token(cluster, token, namespace))
+
+    def restart_api_server(self) -> None:
+        """Stop the API server, start it with the same command and return when it is ready."""
+        hold = self._own()
+        hold.stop("kube-apiserver")
+        hold.start_again("kube-apiserver")
+        startup.wait_until_served(self._scratch, self.server + startup.READY, hold)
+
+    def close(self) -> None:
+        """Let go; when nobody else holds the cluster, return when it has stopped and its files are gone."""
+        if self._hold is None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        else:
+            self._hold.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _own(self) -> Hold:
+        if self._hold is None:
+            raise ClusterFailed(f"The cluster of {self.kubeconfig} was not started here: its server is out of reach.")
+        return self._hold

@@ -1,0 +1,80 @@
+"""A hold on a cluster: one connection to its keeper, which ends everything when the last is gone."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from localcluster import keeper
+
+SOCKET = "keeper.sock"
+
+
+class Hold:
+    """One holder's connection; requests to the keeper go through it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._answers = connection.makefile("r")
+        self._turn = threading.Lock()
+
+    @classmethod
+    def on_new(cls, directory: Path) -> Self:
+        """Start a keeper that owns `directory` and hold it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handle = theirs.fileno()
+            command = [sys.executable, "-I", "-S", keeper.__file__, str(directory), str(handle)]
+            # A session of its own: ctrl-C at the terminal goes to us, and we decide what ends.
+            subprocess.Popen(
+                command,
+                pass_fds=[handle],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=(directory / "keeper.log").open("wb"),
+            )
+        return cls(ours)
+
+    @classmethod
+    def on_running(cls, directory: Path) -> Self:
+        """Hold the keeper that owns `directory`; OSError when there is none."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(directory / SOCKET))
+        except OSError:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def start(self, name: str, command: list[str], log: Path) -> int:
+        """Start a child and return its process id."""
+        return int(self._ask({"start": name, "command": command, "log": str(log)})["pid"])
+
+    def stop(self, name: str) -> None:
+        """Stop a child and wait for its end."""
+        self._ask({"stop": name})
+
+    def start_again(self, name: str) -> int:
+        """Start a child with the command that it had, and return its process id."""
+        return int(self._ask({"start": name})["pid"])
+
+    def ended(self) -> dict[str, int]:
+        """Return the exit codes of the children that have ended."""
+        codes: dict[str, int] = self._ask({"ended": "all"})["codes"]
+        return codes
+
+    def release(self) -> None:
+        """Let go. When nobody else holds the cluster, return when everything has stopped."""
+        with self._turn, self._connection:
+            self._connection.shutdown(socket.SHUT_WR)
+            self._answers.read()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with self._turn:
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(self._answers.readline())
+        return answer
