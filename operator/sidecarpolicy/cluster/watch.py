@@ -16,10 +16,30 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
-def watch_session(client: Client) -> aiohttp.ClientSession:
-    """Return a session that only reads; whoever takes it closes it."""
-    middlewares = (_only_reads, Throttle().slow_down)
+def watch_session(client: Client, streams: Streams | None = None) -> aiohttp.ClientSession:
+    """Return a session that only reads, and tells `streams` what it watches; whoever takes it closes it."""
+    middlewares = (_only_reads, Throttle().slow_down, (streams or Streams(frozenset())).note)
     return open_session(client.credentials, agent="sidecarpolicy-watch", connections=0, middlewares=middlewares)
+
+
+@dataclass
+class Streams:
+    """The watches that have to run before anything may be concluded from what was not heard of."""
+
+    wanted: frozenset[str]
+    """API paths of the lists that are watched."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """All of them have begun."""
+    _seen: set[str] = field(default_factory=set)
+
+    async def note(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Pass a request on, and note the watch that it begins."""
+        response = await handler(request)
+        if response.ok and "watch" in request.url.query:
+            self._seen.add(request.url.path)
+            if self.wanted <= self._seen:
+                self.begun.set()
+        return response
 
 
 async def _only_reads(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

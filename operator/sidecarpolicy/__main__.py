@@ -1,0 +1,118 @@
+"""Starts the operator: settings, logs, connection, clock, kopf."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from sidecarpolicy import handlers, logs
+from sidecarpolicy.cluster import client, read
+from sidecarpolicy.cluster.report import Recorder
+from sidecarpolicy.controller import health
+from sidecarpolicy.controller.loop import Loop
+from sidecarpolicy.settings import Settings, variable
+
+log = structlog.get_logger()
+
+
+def now() -> datetime:
+    """Tell the time: the only clock there is."""
+    return datetime.now(UTC)
+
+
+async def operate(settings: Settings) -> None:
+    """Run until told to stop; whatever breaks ends the process, and its supervisor starts it anew."""
+    async with client.connect(settings.kubeconfig, settings.context) as connection:
+        version = await read.version(connection)
+        log.info("connected", server=connection.credentials.server, version=".".join(map(str, version)))
+        recorder = Recorder(connection, instance=socket.gethostname(), clock=now)
+        loop = Loop(
+            connection,
+            recorder,
+            now,
+            namespace=settings.namespace,
+            excluded=settings.excluded,
+            writers=settings.writers,
+        )
+        async with health.serve(settings.health_port, loop.is_synced):
+            await _run(connection, loop, streaming=settings.is_streaming(version))
+
+
+async def _run(connection: client.Client, loop: Loop, *, streaming: bool) -> None:
+    """Keep the loop and kopf running together; the end of one is the end of both."""
+    streams = handlers.streams()
+    looping = asyncio.create_task(loop.run(streams.begun))
+    loaded = asyncio.create_task(loop.is_loaded.wait())
+    await asyncio.wait((looping, loaded), return_when=asyncio.FIRST_COMPLETED)
+    if not loaded.done():
+        loaded.cancel()
+        return await looping
+    watching = asyncio.create_task(handlers.watch(connection, loop, streams, streaming=streaming))
+    done, left = await asyncio.wait((looping, watching), return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    await asyncio.wait(left)
+    for task in done:
+        task.result()
+
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _option(field: str) -> Any:
+    """Return the flag of a setting; its variable stands in the help, and is read by Settings."""
+    default = Settings.model_fields[field].default
+    shown = ", ".join(sorted(default)) if isinstance(default, frozenset) else str(default or "")
+    text = f"{Settings.model_fields[field].description} [env {variable(field)}]"
+    return typer.Option(help=f"{text} [default: {shown}]" if shown else text, show_default=False)
+
+
+@app.command()
+def run(
+    kubeconfig: Annotated[str | None, _option("kubeconfig")] = None,
+    context: Annotated[str | None, _option("context")] = None,
+    namespace: Annotated[str | None, _option("namespace")] = None,
+    exclude_namespaces: Annotated[str | None, _option("exclude_namespaces")] = None,
+    writers: Annotated[int | None, _option("writers")] = None,
+    health_port: Annotated[int | None, _option("health_port")] = None,
+    watch: Annotated[str | None, _option("watch")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
+    log_level: Annotated[str | None, _option("log_level")] = None,
+) -> None:
+    """Bring the workloads that SidecarPolicies select to carry native sidecars, probes and limits, and keep them so.
+
+    Runs against the cluster that kubectl uses, or inside a cluster under its service account. Ctrl-C ends it; nothing
+    is lost, since everything it knows is read from the cluster.
+    """
+    flags = dict(locals())
+    try:
+        settings = Settings.read(os.environ, **flags)
+    except ValidationError as error:
+        for problem in error.errors():
+            field = str(problem["loc"][0])
+            typer.echo(f"--{field.replace('_', '-')} or {variable(field)}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
+    logs.configure(settings.log_format, settings.log_level, sys.stderr)
+    try:
+        asyncio.run(operate(settings))
+    except* client.ClusterError as group:
+        for one in group.exceptions:
+            log.error("stopped", error=str(one))
+        sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

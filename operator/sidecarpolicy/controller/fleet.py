@@ -1,0 +1,176 @@
+"""What is known of every workload that policies have to do with: one slim assessment each, and the last look at its pods."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import BlockReason
+from sidecarpolicy.planning.assess import Asking, Assessment, Standing, State, assess, assess_again
+from sidecarpolicy.planning.pods import Look, Sound
+from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.progress import Stage
+from sidecarpolicy.planning.selection import Labels
+from sidecarpolicy.planning.status import Row
+from sidecarpolicy.planning.workload import Ref, ref_of
+
+_MOVING = (Standing.OUTDATED, Standing.RESTORING)
+_LOOK_AGAIN = timedelta(seconds=2)
+_LOOK_AT_SLOW = timedelta(seconds=5)
+"""A workload on its way is looked at only after this long: most are settled by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the pods said, of which state of the workload, and when."""
+
+    seen: int
+    look: Look
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A workload that is left alone for a while, as `state` says to its policies if it has something to say."""
+
+    seen: int
+    until: datetime
+    state: State | None = None
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The assessments by workload, and which workloads each policy has to do with."""
+
+    known: dict[Ref, Assessment] = field(default_factory=dict)
+    by_policy: defaultdict[PolicyRef, set[Ref]] = field(default_factory=lambda: defaultdict(set))
+    started: set[Ref] = field(default_factory=set)
+    """Their change is on its way to the API server."""
+    looking: set[Ref] = field(default_factory=set)
+    holds: dict[Ref, Hold] = field(default_factory=dict)
+    _looked: dict[Ref, Looked] = field(default_factory=dict)
+
+    def observe(self, body: Json, asking: Asking, labels: Labels, *, anew: bool = False) -> set[PolicyRef]:
+        """Take in a workload as the API server gave it; return the policies that it concerns or concerned.
+
+        `anew`: policies changed, so that it has to be assessed even where it did not change itself.
+        """
+        ref, version = ref_of(body), int(body["metadata"]["resourceVersion"])
+        before = self.known.get(ref)
+        if before is not None and (version < before.version or (version == before.version and not anew)):
+            return set()
+        if "deletionTimestamp" in body["metadata"]:
+            return self.forget(ref)
+        after = assess_again(before, body) if before is not None and not anew else None
+        return self._set(ref, before, after or assess(body, asking, labels))
+
+    def forget(self, ref: Ref) -> set[PolicyRef]:
+        """The workload is gone."""
+        return self._set(ref, self.known.get(ref), None)
+
+    def _set(self, ref: Ref, before: Assessment | None, after: Assessment | None) -> set[PolicyRef]:
+        concerned: set[PolicyRef] = set()
+        for one in (before, after):
+            if one is not None:
+                concerned |= one.states.keys()
+        if after is None:
+            self.known.pop(ref, None)
+            self._looked.pop(ref, None)
+            self.holds.pop(ref, None)
+        else:
+            self.known[ref] = after
+        for policy in concerned:
+            if after is not None and policy in after.states:
+                self.by_policy[policy].add(ref)
+            else:
+                self.by_policy[policy].discard(ref)
+        return concerned
+
+    def rows(self, policy: PolicyRef, now: datetime) -> list[Row]:
+        """Return the workloads of one policy with what was last seen of their pods."""
+        return [self._row(self.known[ref], now) for ref in self.by_policy[policy]]
+
+    def _row(self, one: Assessment, now: datetime) -> Row:
+        looked = self._looked.get(one.ref)
+        held = self._held(one, now)
+        look = looked.look if looked is not None and looked.seen == one.seen else None
+        return Row(_as_held(one, held.state) if held is not None and held.state is not None else one, look)
+
+    def _held(self, one: Assessment, now: datetime) -> Hold | None:
+        hold = self.holds.get(one.ref)
+        return hold if hold is not None and hold.seen == one.seen and now < hold.until else None
+
+    def startable(self, now: datetime) -> Iterator[Assessment]:
+        """Yield every assessment; a change that has to wait is left out of it."""
+        for one in self.known.values():
+            yield replace(one, change=None) if one.change is not None and self._held(one, now) else one
+
+    def due(self, now: datetime) -> Iterator[Assessment]:
+        """Yield the workloads in whose pods there is something to see now."""
+        for one in self.known.values():
+            if one.asked is None or one.ref in self.looking or not _is_carrying(one):
+                continue
+            looked = self._looked.get(one.ref)
+            fresh = looked is not None and looked.seen == one.seen
+            if one.progress.stage is Stage.SETTLED:
+                sound = fresh and looked is not None and isinstance(looked.look, Sound)
+                due = not sound and (not fresh or looked is None or now - looked.at > _LOOK_AGAIN)
+            else:
+                since = looked.at if fresh and looked is not None else one.progress.since
+                due = one.progress.stage in (Stage.UPDATING, Stage.FAILED) and (
+                    since is None or now - since > _LOOK_AT_SLOW
+                )
+            if due:
+                yield one
+
+    def saw(self, one: Assessment, look: Look, now: datetime) -> None:
+        """Remember what the pods said."""
+        self._looked[one.ref] = Looked(one.seen, look, now)
+
+    def trust(self, policies: frozenset[PolicyRef], now: datetime) -> None:
+        """Take workloads as seen that a status written by us before said were settled, as they still are."""
+        for one in self.known.values():
+            if one.states and one.states.keys() <= policies and one.progress.stage is Stage.SETTLED:
+                self.saw(one, Sound(), now)
+
+    def hold(self, ref: Ref, until: datetime, state: State | None = None) -> None:
+        """Leave a workload alone until then, or until it changes."""
+        one = self.known.get(ref)
+        if one is not None:
+            self.holds[ref] = Hold(one.seen, until, state)
+
+    @property
+    def is_moving(self) -> bool:
+        """Something is on its way, or has to be looked at again."""
+        return any(
+            one.change is not None or (one.in_flux and _is_carrying(one)) or _is_unseen(one, self._looked.get(one.ref))
+            for one in self.known.values()
+        )
+
+    @property
+    def applied(self) -> frozenset[str]:
+        """Every revision that a workload carries."""
+        return frozenset(revision for one in self.known.values() for revision in one.applied)
+
+
+def blocked(reason: BlockReason, message: str) -> State:
+    """Return the state of a workload whose change is refused."""
+    return State(Standing.BLOCKED, reason, message)
+
+
+def _as_held(one: Assessment, state: State) -> Assessment:
+    states = {ref: state if there.standing in _MOVING else there for ref, there in one.states.items()}
+    return replace(one, states=states, change=None)
+
+
+def _is_carrying(one: Assessment) -> bool:
+    return any(state.standing is Standing.UP_TO_DATE for state in one.states.values())
+
+
+def _is_unseen(one: Assessment, looked: Looked | None) -> bool:
+    if one.asked is None or not _is_carrying(one) or one.progress.stage is not Stage.SETTLED:
+        return False
+    return looked is None or looked.seen != one.seen or not isinstance(looked.look, Sound)

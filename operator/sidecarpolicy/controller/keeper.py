@@ -1,0 +1,131 @@
+"""Policies as they come and go: judged, kept with all their revisions, held by a finalizer until their work is undone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from pydantic import ValidationError
+
+from sidecarpolicy.api import names
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import Reason
+from sidecarpolicy.cluster import read, revisions, write
+from sidecarpolicy.cluster.client import Client, ClusterError, NotFound
+from sidecarpolicy.controller import acceptance
+from sidecarpolicy.controller.book import Book, Entry
+from sidecarpolicy.planning.policy import (
+    Policy,
+    PolicyRef,
+    content_of,
+    read_content,
+    read_policy,
+    ref_of,
+)
+from sidecarpolicy.planning.status import Acceptance
+
+log = structlog.get_logger()
+
+_PAUSE = 2.0
+_LONGEST_PAUSE = 60.0
+
+
+class Keeper:
+    """Brings policies from the API server into the book."""
+
+    def __init__(self, client: Client, book: Book, namespace: str) -> None:
+        self._client = client
+        self._book = book
+        self._namespace = namespace
+        """The operator's own: revisions of cluster-wide policies are kept here."""
+        self._version = (0, 0)
+        self._heard: dict[PolicyRef, tuple[str, int, bool]] = {}
+
+    async def load(self) -> None:
+        """Know every policy and every revision that is kept, before any workload is looked at."""
+        self._version = await read.version(self._client)
+        found = await read.policies(self._client)
+        owners = {body["metadata"]["uid"]: ref_of(body) for body in found}
+        for item in await revisions.revisions(self._client):
+            owner = owners.get(item["metadata"]["labels"][revisions.OWNER_LABEL])
+            if owner is not None:
+                self._keep(owner, item)
+        for body in found:
+            self.is_news(body)
+            self._put(body, Acceptance())
+
+    def _keep(self, owner: PolicyRef, item: Json) -> None:
+        revision = item["metadata"]["name"].rpartition("-")[2]
+        try:
+            self._book.keep(owner, revision, read_content(item["data"]))
+        except ValidationError as error:
+            log.warning("revision not readable", policy=str(owner), revision=revision, error=str(error))
+
+    def is_news(self, body: Json) -> bool:
+        """Tell whether more than a policy's status or labels changed since it was last heard of."""
+        metadata, ref = body["metadata"], ref_of(body)
+        heard = (metadata["uid"], metadata["generation"], "deletionTimestamp" in metadata)
+        if self._heard.get(ref) == heard:
+            entry = self._book.entries.get(ref)
+            if entry is not None and int(entry.body["metadata"]["resourceVersion"]) < int(metadata["resourceVersion"]):
+                entry.body = body
+            return False
+        self._heard[ref] = heard
+        return True
+
+    async def judge(self, body: Json) -> PolicyRef | None:
+        """Take in a policy's new spec; None if it is gone, or another spec came meanwhile.
+
+        While the API server cannot be asked, the policy stays as it was, and is asked about again.
+        """
+        ref, heard, pause = ref_of(body), self._heard.get(ref_of(body)), _PAUSE
+        while self._heard.get(ref) == heard:
+            try:
+                return await self._judge(ref, body)
+            except NotFound:
+                return None
+            except ClusterError as error:
+                log.warning("policy not judged yet", policy=str(ref), error=error.message)
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+        return None
+
+    async def _judge(self, ref: PolicyRef, body: Json) -> PolicyRef | None:
+        if "deletionTimestamp" in body["metadata"]:
+            self._put(body, Acceptance())
+            return ref
+        judged = await acceptance.judge(self._client, body, self._version, ref.namespace or self._namespace)
+        if judged.is_accepted:
+            held = await write.add_finalizer(self._client, body)
+            if held is None:
+                return None
+            policy = read_policy(body)
+            await self._save(body, policy)
+        if self._heard.get(ref) == (body["metadata"]["uid"], body["metadata"]["generation"], False):
+            self._put(body, judged)
+            log.info("policy judged", policy=str(ref), reason=str(judged.reason), message=judged.message)
+            return ref
+        return None
+
+    async def _save(self, body: Json, policy: Policy) -> None:
+        if self._book.has(policy.ref, policy.revision):
+            return
+        where = policy.ref.namespace or self._namespace
+        self._book.keep(policy.ref, policy.revision, policy.content)
+        await revisions.save_revision(self._client, body, where, policy.revision, content_of(body["spec"]))
+
+    def _put(self, body: Json, judged: Acceptance) -> None:
+        before = self._book.entries.get(ref_of(body))
+        if before is not None and before.body["metadata"]["uid"] == body["metadata"]["uid"]:
+            body = {**body, "status": before.status}
+        try:
+            policy: Policy | None = read_policy(body)
+        except ValidationError as error:
+            policy, judged = None, Acceptance(Reason.INVALID, acceptance.say(error))
+        self._book.put(ref_of(body), Entry(body, policy, judged))
+
+    async def let_go(self, entry: Entry) -> None:
+        """Remove our finalizer: nothing is left to undo, or nothing that can be undone."""
+        if names.FINALIZER in entry.body["metadata"].get("finalizers", ()):
+            log.info("policy let go", policy=str(ref_of(entry.body)))
+            await write.remove_finalizer(self._client, entry.body)

@@ -1,0 +1,296 @@
+"""Observe, decide, act, say: what keeps every workload as the policies ask.
+
+    kopf ──▶ observe ──▶ fleet ──▶ next_wave ──▶ writers ──▶ API server
+                           ▲                        │
+                           └──── what came back ────┘        describe ──▶ status, Events
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import EventReason
+from sidecarpolicy.cluster import read
+from sidecarpolicy.cluster.client import Client, ClusterError
+from sidecarpolicy.cluster.report import Recorder, Subject, write_status
+from sidecarpolicy.controller.book import Book, Entry
+from sidecarpolicy.controller.fleet import Fleet
+from sidecarpolicy.controller.keeper import Keeper
+from sidecarpolicy.controller.writer import Writer
+from sidecarpolicy.planning import pods, rollout, status
+from sidecarpolicy.planning.assess import Assessment, Standing
+from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
+
+log = structlog.get_logger()
+
+Clock = Callable[[], datetime]
+
+_PAUSE = 1.0
+"""Seconds between two passes, so that a status is written at most once a second."""
+_IDLE_LOOK = 5.0
+"""Seconds after which a pass is made while something is on its way, for what only time tells."""
+_PODS_PER_LOOK = 200
+_LOOKERS = 8
+_ASSESSED_AT_ONCE = 40
+"""Assessments between two turns of the event loop, so that it never stands still for long."""
+_PAGE = 200
+_FEW = 50
+"""Workloads that are asked for one by one rather than listed."""
+
+
+class Loop:
+    """One cluster's policies and workloads, brought and kept together."""
+
+    def __init__(
+        self, client: Client, recorder: Recorder, clock: Clock, *, namespace: str, excluded: frozenset[str], writers: int
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._clock = clock
+        self._namespaces: dict[str, dict[str, str]] = {}
+        self.book = Book(excluded)
+        self.fleet = Fleet()
+        self._keeper = Keeper(client, self.book, namespace)
+        self._wake = asyncio.Event()
+        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._wake.set)
+        self._writers = writers
+        self._dirty: set[PolicyRef] = set()
+        self._looks: asyncio.Queue[Assessment] = asyncio.Queue()
+        self._tasks = asyncio.TaskGroup()
+        self.is_loaded = asyncio.Event()
+        """The policies are known: workloads may be told of."""
+        self.is_synced = asyncio.Event()
+        """Everything was looked at once: changes are made from here on."""
+
+    async def run(self, streams_begun: asyncio.Event) -> None:
+        """Load what there is, wait for the watches, look at everything once, and then go on until cancelled."""
+        async with self._tasks as tasks:
+            await self._keeper.load()
+            for entry in list(self.book.entries.values()):
+                await self._keeper.judge(entry.body)
+            self.is_loaded.set()
+            await streams_begun.wait()
+            await self._list_everything()
+            self.is_synced.set()
+            log.info("in sync", workloads=len(self.fleet.known), policies=len(self.book.entries))
+            tasks.create_task(self._recorder.run())
+            for _ in range(self._writers):
+                tasks.create_task(self._writer.run())
+            for _ in range(_LOOKERS):
+                tasks.create_task(self._look())
+            while True:
+                await self._pass()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(_PAUSE)
+        timeout = _IDLE_LOOK if self.fleet.is_moving or self.fleet.holds else None
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            self._dirty |= self.book.policies.keys()
+        self._wake.clear()
+
+    # What kopf tells.
+
+    def observe(self, body: Json, *, anew: bool = False) -> None:
+        """Take in a workload as the API server has it now."""
+        labels = self._namespaces.get(body["metadata"]["namespace"], {})
+        before = self.fleet.known.get(ref_of(body))
+        concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
+        if concerned and self.is_synced.is_set():
+            self._writer.tell_if_blocked(before, self.fleet.known.get(ref_of(body)))
+        self._touch(concerned)
+
+    def forget(self, ref: Ref) -> None:
+        """A workload is gone."""
+        self._touch(self.fleet.forget(ref))
+
+    def observe_namespace(self, body: Json) -> None:
+        """Take in a namespace's labels, which cluster-wide policies select by."""
+        name, labels = body["metadata"]["name"], body["metadata"].get("labels") or {}
+        before = self._namespaces.get(name)
+        self._namespaces[name] = labels
+        if before != labels and self.is_synced.is_set():
+            for ref, entry in self.book.entries.items():
+                if not ref.namespace and entry.policy is not None:
+                    self._start(self._list_again(ref, namespace=name))
+
+    def observe_policy(self, body: Json) -> None:
+        """Take in a policy as the API server has it now."""
+        if not self._keeper.is_news(body):
+            return
+        self._start(self._judge(body))
+
+    def forget_policy(self, ref: PolicyRef) -> None:
+        """A policy is gone: what it left behind is nobody's any more."""
+        if ref in self.book.entries:
+            self.book.drop(ref)
+            self._start(self._list_again(ref))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.create_task(self._try(work))
+
+    async def _try(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ClusterError as error:
+            # The hands have tried for a while; without this look we would not know what to do.
+            log.error("workloads not listed, starting over", error=error.message)
+            raise
+
+    def _touch(self, policies: set[PolicyRef]) -> None:
+        if policies:
+            self._dirty |= policies
+            self._wake.set()
+
+    async def _judge(self, body: Json) -> None:
+        ref = await self._keeper.judge(body)
+        if ref is not None:
+            await self._list_again(ref)
+
+    # Looking at workloads anew.
+
+    async def _list_everything(self) -> None:
+        for item in await read.namespaces(self._client):
+            self._namespaces[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
+        for kind in KINDS:
+            await self._list(kind, None, None)
+        ready = frozenset(ref for ref, entry in self.book.entries.items() if _was_ready(entry.status, entry.body))
+        self.fleet.trust(ready, self._clock())
+        for entry in self.book.entries.values():
+            entry.listed = True
+        self._touch(set(self.book.entries))
+
+    async def _list_again(self, ref: PolicyRef, namespace: str | None = None) -> None:
+        """Look at every workload that a policy selects or has to do with, since what it asks for changed."""
+        policy = self.book.policies.get(ref)
+        where = ref.namespace or namespace
+        seen: set[Ref] = set()
+        if policy is not None:
+            selector = pods.selector_text(policy.selector.model_dump(exclude_defaults=True))
+            for kind in sorted(policy.kinds):
+                seen |= await self._list(kind, where, selector)
+        await self._list_others(self.fleet.by_policy[ref] - seen, where)
+        if ref in self.book.entries:
+            self.book.entries[ref].listed = True
+        self._touch({ref})
+
+    async def _list_others(self, left: set[Ref], namespace: str | None) -> None:
+        """Look at workloads that a policy no longer selects but had to do with."""
+        if len(left) > _FEW:
+            for kind in {one.kind for one in left}:
+                left = left - await self._list(kind, namespace, None)
+        for one in left:
+            body = await read.get(self._client, one)
+            if body is None:
+                self.forget(one)
+            else:
+                self.observe(body, anew=True)
+
+    async def _list(self, kind: str, namespace: str | None, selector: str | None) -> set[Ref]:
+        seen = set()
+        async for page in read.pages(self._client, kind, namespace=namespace, selector=selector, size=_PAGE):
+            for index, body in enumerate(page):
+                self.observe(body, anew=True)
+                seen.add(ref_of(body))
+                if index % _ASSESSED_AT_ONCE == _ASSESSED_AT_ONCE - 1:
+                    await asyncio.sleep(0)
+        return seen
+
+    # One pass.
+
+    async def _pass(self) -> None:
+        now = self._clock()
+        wave = rollout.next_wave(
+            self.book.policies,
+            self.fleet.startable(now),
+            frozenset(self.fleet.known[ref].uid for ref in self.fleet.started if ref in self.fleet.known),
+        )
+        for change in wave.changes:
+            self._writer.start(change)
+        await asyncio.sleep(0)
+        for one in list(self.fleet.due(now))[:_PODS_PER_LOOK]:
+            self.fleet.looking.add(one.ref)
+            self._looks.put_nowait(one)
+        dirty, self._dirty = self._dirty, set()
+        await asyncio.gather(*(self._say(ref, now) for ref in dirty))
+
+    async def _look(self) -> None:
+        while True:
+            one = await self._looks.get()
+            try:
+                await self._look_at(one)
+            except ClusterError as error:
+                log.warning("pods not seen", workload=str(one.ref), error=error.message)
+            finally:
+                self.fleet.looking.discard(one.ref)
+
+    async def _look_at(self, one: Assessment) -> None:
+        if one.asked is None:
+            return
+        found = await read.pods(self._client, one.ref.namespace, one.asked.selector, _PODS_PER_LOOK)
+        seen = pods.look(found, one.asked, self._clock())
+        self.fleet.saw(one, seen, self._clock())
+        if isinstance(seen, pods.Failing):
+            self._writer.tell_failed(one, seen)
+        self._touch(set(one.states))
+
+    # What users read.
+
+    async def _say(self, ref: PolicyRef, now: datetime) -> None:
+        entry = self.book.entries.get(ref)
+        if entry is None or not entry.listed:
+            return
+        rows = self.fleet.rows(ref, now)
+        try:
+            await self._write_status(entry, rows, now)
+            if entry.policy is not None and entry.policy.deleting and not _is_restoring(rows, ref):
+                self._tell_unrestored(entry, rows, ref)
+                await self._keeper.let_go(entry)
+        except ClusterError as error:
+            log.warning("status not written", policy=str(ref), error=error.message)
+            self._dirty.add(ref)
+            self._wake.set()
+
+
+    async def _write_status(self, entry: Entry, rows: list[status.Row], now: datetime) -> None:
+        if entry.policy is None:
+            generation = entry.body["metadata"]["generation"]
+            after = status.refused(generation, entry.acceptance.message, entry.status, now)
+        else:
+            after = status.describe(entry.policy, entry.acceptance, rows, entry.status, now)
+        patch = status.difference(entry.status, after)
+        if patch:
+            written = await write_status(self._client, entry.body, patch)
+            entry.body = written or entry.body
+
+    def _tell_unrestored(self, entry: Entry, rows: list[status.Row], ref: PolicyRef) -> None:
+        left = [row.assessment for row in rows if row.assessment.states[ref].standing is Standing.BLOCKED]
+        if left:
+            message = f"{left[0].ref} keeps what the policy added: {left[0].states[ref].message} ({len(left)} in all)"
+            subject = Subject(ref.kind, ref.namespace, ref.name, entry.body["metadata"]["uid"])
+            self._recorder.record(subject, "Warning", EventReason.SIDECARS_BLOCKED, message)
+
+
+def _was_ready(before: Json, body: Json) -> bool:
+    """The status says, of this very spec, that pods were seen to run it."""
+    return any(
+        condition["type"] == "Ready"
+        and condition["status"] == "True"
+        and condition.get("observedGeneration") == body["metadata"]["generation"]
+        for condition in before.get("conditions") or ()
+    )
+
+
+def _is_restoring(rows: list[status.Row], ref: PolicyRef) -> bool:
+    return any(row.assessment.states[ref].standing is Standing.RESTORING for row in rows)
+
+

@@ -1,0 +1,195 @@
+"""Sends changes, many at once, and takes in what came of each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Protocol, assert_never
+
+import structlog
+
+from sidecarpolicy.api import names
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.reasons import BlockReason, EventReason
+from sidecarpolicy.cluster import read, write
+from sidecarpolicy.cluster.client import Client, ClusterError
+from sidecarpolicy.cluster.report import Recorder, Subject
+from sidecarpolicy.controller.fleet import Fleet, blocked
+from sidecarpolicy.planning.assess import Assessment, Standing
+from sidecarpolicy.planning.patch import Change
+from sidecarpolicy.planning.pods import Failing
+from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.workload import Ref
+
+log = structlog.get_logger()
+
+_FIGHT = 3
+"""Writes of the same wish within the time below: somebody reverts us."""
+_FIGHT_WITHIN = timedelta(minutes=10)
+_REFUSED_PAUSE = timedelta(minutes=5)
+_STALE_PAUSE = timedelta(milliseconds=200)
+_LONGEST_STALE_PAUSE = timedelta(seconds=30)
+
+
+class Observe(Protocol):
+    """Takes in a workload as the API server has it now."""
+
+    def __call__(self, body: Json, *, anew: bool = False) -> None: ...
+
+
+class Writer:
+    """Workers that each send one change after the other."""
+
+    def __init__(
+        self,
+        client: Client,
+        fleet: Fleet,
+        recorder: Recorder,
+        clock: Callable[[], datetime],
+        observe: Observe,
+        done: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._fleet = fleet
+        self._recorder = recorder
+        self._clock = clock
+        self._observe = observe
+        self._done = done
+        self._queue: asyncio.Queue[Change] = asyncio.Queue()
+        self._written: defaultdict[Ref, deque[tuple[datetime, int]]] = defaultdict(lambda: deque(maxlen=_FIGHT))
+        self._tries: defaultdict[Ref, int] = defaultdict(int)
+
+    def start(self, change: Change) -> None:
+        """Have a change sent as soon as a worker is free."""
+        self._fleet.started.add(change.ref)
+        self._queue.put_nowait(change)
+
+    async def run(self) -> None:
+        """Send changes until cancelled."""
+        while True:
+            change = await self._queue.get()
+            try:
+                await self._send(change)
+            except ClusterError as error:
+                log.warning("workload not read", workload=str(change.ref), error=error.message)
+                self._rest(change.ref)
+            finally:
+                self._fleet.started.discard(change.ref)
+                self._done()
+
+    async def _send(self, change: Change) -> None:
+        before = self._fleet.known.get(change.ref)
+        if before is None or before.change is not change:
+            # It was assessed anew while it waited for its turn.
+            return
+        if await self._is_fought(change):
+            return
+        outcome = await write.apply(self._client, change)
+        match outcome:
+            case write.Applied(body):
+                await self._applied(before, change, body)
+            case write.Gone():
+                self._fleet.forget(change.ref)
+            case write.Stale() | write.Unknown():
+                log.info("workload changed meanwhile", workload=str(change.ref))
+                await self._read_again(change.ref)
+                self._rest(change.ref)
+            case write.Refused(message):
+                log.warning("change refused", workload=str(change.ref), message=message)
+                state = blocked(BlockReason.REFUSED, f"the API server refuses the change of {change.ref}: {message}")
+                self._fleet.hold(change.ref, self._clock() + _REFUSED_PAUSE, state)
+                self._observe_blocked(before, state.message)
+            case _:
+                assert_never(outcome)
+
+    async def _applied(self, before: Assessment, change: Change, body: Json) -> None:
+        self._tries.pop(change.ref, None)
+        log.info("workload changed", workload=str(change.ref), restarts=change.restarts)
+        self._observe(body)
+        if change.restarts:
+            self._written[change.ref].append((self._clock(), _wish(change)))
+            self._tell_changed(before)
+        if change.fills:
+            trimmed = await write.trim(self._client, body)
+            if trimmed is not None:
+                self._observe(trimmed)
+
+    async def _read_again(self, ref: Ref) -> None:
+        body = await read.get(self._client, ref)
+        if body is None:
+            self._fleet.forget(ref)
+        else:
+            self._observe(body, anew=True)
+
+    def _rest(self, ref: Ref) -> None:
+        """Let a workload that others write to at the same time alone for a moment, longer every time."""
+        self._tries[ref] += 1
+        pause = min(_LONGEST_STALE_PAUSE, _STALE_PAUSE * 2 ** min(self._tries[ref], 10))
+        self._fleet.hold(ref, self._clock() + pause)
+
+    async def _is_fought(self, change: Change) -> bool:
+        """Stop writing where somebody reverted the same wish again and again, and name who it was."""
+        one, now = self._fleet.known[change.ref], self._clock()
+        recent = [wish for at, wish in self._written[change.ref] if now - at < _FIGHT_WITHIN]
+        if not change.restarts or len(recent) < _FIGHT or set(recent) != {_wish(change)}:
+            return False
+        body = await read.get(self._client, change.ref)
+        rival = _last_writer(body) if body is not None else "another writer"
+        message = (
+            f"{rival} reverted the change of {change.ref} {_FIGHT} times within ten minutes, so it is left alone for"
+            " now: have it ignore what sidecarpolicy adds, or do not select the workload"
+        )
+        log.warning("change is reverted", workload=str(change.ref), rival=rival)
+        self._fleet.hold(change.ref, now + _FIGHT_WITHIN, blocked(BlockReason.FIGHTING_CONTROLLER, message))
+        self._observe_blocked(one, message)
+        return True
+
+    # Events, on transitions only.
+
+    def _tell_changed(self, before: Assessment) -> None:
+        moved = [ref for ref, state in before.states.items() if state.standing is Standing.OUTDATED]
+        gone = [ref for ref, state in before.states.items() if state.standing is Standing.RESTORING]
+        subject = Subject(*before.ref, before.uid)
+        if moved:
+            reason = EventReason.SIDECARS_UPDATED if before.applied else EventReason.SIDECARS_INJECTED
+            self._recorder.record(subject, "Normal", reason, f"template brought to what {_names(moved)} asks")
+        elif gone:
+            text = f"what {_names(gone)} added is taken away"
+            self._recorder.record(subject, "Normal", EventReason.SIDECARS_RESTORED, text)
+
+    def tell_if_blocked(self, before: Assessment | None, after: Assessment | None) -> None:
+        """Tell a workload's owner when it becomes blocked."""
+        if after is None:
+            return
+        for ref, state in after.states.items():
+            known = before.states.get(ref) if before is not None else None
+            if state.standing is Standing.BLOCKED and (known is None or known.reason is not state.reason):
+                self._observe_blocked(after, state.message)
+
+    def _observe_blocked(self, one: Assessment, message: str) -> None:
+        self._recorder.record(Subject(*one.ref, one.uid), "Warning", EventReason.SIDECARS_BLOCKED, message)
+
+    def tell_failed(self, one: Assessment, seen: Failing) -> None:
+        """Tell a workload's owner what its pods say."""
+        self._recorder.record(Subject(*one.ref, one.uid), "Warning", EventReason.SIDECARS_FAILED, seen.message)
+
+
+def _wish(change: Change) -> int:
+    """Return what a change writes, without its guards: a repeated wish has the same."""
+    return hash(json.dumps([op for op in json.loads(change.body) if op["op"] != "test"]))
+
+
+def _names(refs: Iterable[PolicyRef]) -> str:
+    return ", ".join(str(ref) for ref in refs)
+
+
+def _last_writer(body: Json) -> str:
+    others = [
+        (entry.get("time", ""), entry.get("manager", ""))
+        for entry in body["metadata"].get("managedFields") or ()
+        if entry.get("manager") != names.FIELD_MANAGER and entry.get("subresource") != "status"
+    ]
+    return max(others)[1] if others else "another writer"
