@@ -64,7 +64,7 @@ async def _run(connection: client.Client, loop: Loop, *, streaming: bool) -> Non
         task.result()
 
 
-app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _option(field: str) -> Any:
