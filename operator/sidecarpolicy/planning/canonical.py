@@ -9,14 +9,32 @@ from sidecarpolicy.api.policy import Json
 
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
 _QUANTITIES = frozenset({"sizeLimit", "divisor"})
+_TEXT_MAPS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "volumeAttributes", "options"})
+"""Maps of the user's own keys, where an empty text is a value."""
+
+_DROPPED_WHEN_FALSE = frozenset({"readOnly", "stdin", "stdinOnce", "tty"})
+_DROPPED_WHEN_ZERO = frozenset(
+    {
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+        "hostPort",
+        "partition",
+    }
+)
+_KEPT_WHEN_EMPTY = frozenset({"storageClassName", "volumeAttributesClassName", "service", "type"})
+"""Texts that core/v1 has as pointers; every other empty one is not stored."""
+
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 
 def canonical(value: Any) -> Any:
-    """Return the value with every quantity below it in canonical form and without nulls."""
+    """Return the value with quantities in canonical form and without what the API server does not store."""
     match value:
         case dict():
-            return {key: _field(key, item) for key, item in value.items() if item is not None}
+            return {key: _field(key, item) for key, item in value.items() if _is_stored(key, item)}
         case list():
             return [canonical(item) for item in value]
         case _:
@@ -28,13 +46,31 @@ def _field(key: str, value: Any) -> Any:
         return {name: quantity.canonical(amount) for name, amount in value.items()}
     if key in _QUANTITIES and isinstance(value, str | int):
         return quantity.canonical(value)
-    return canonical(value)
+    return value if key in _TEXT_MAPS else canonical(value)
+
+
+def _is_stored(key: str, value: Any) -> bool:
+    """Tell whether the API server keeps a value that may be the zero of its type (omitempty, no pointer)."""
+    match value:
+        case None | []:
+            return False
+        case "":
+            return key in _KEPT_WHEN_EMPTY
+        case False:
+            return key not in _DROPPED_WHEN_FALSE
+        case 0:
+            return key not in _DROPPED_WHEN_ZERO
+        case {} if not value:
+            return key not in _QUANTITY_MAPS and key not in _TEXT_MAPS
+        case _:
+            return True
 
 
 def probe(asked: Json) -> Json:
     """Return the probe with the defaults that the API server fills in (pkg/apis/core/v1/defaults.go)."""
-    handlers = {name: _handler(name, value) for name, value in asked.items() if isinstance(value, dict)}
-    return {**_PROBE_DEFAULTS, **{name: value for name, value in asked.items() if value}, **handlers}
+    stored = canonical(asked)
+    handlers = {name: _handler(name, value) for name, value in stored.items() if isinstance(value, dict)}
+    return {**_PROBE_DEFAULTS, **stored, **handlers}
 
 
 def _handler(name: str, handler: Json) -> Json:

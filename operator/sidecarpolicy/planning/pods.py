@@ -61,7 +61,7 @@ def asked_of(body: Json, template: Json, inits: Sequence[str]) -> Asked:
     spec = template["spec"]
     sidecars = [init["name"] for init in spec.get("initContainers", ()) if init.get("restartPolicy") == "Always"]
     return Asked(
-        selector=_selector_text((body["spec"].get("selector") or {})),
+        selector=selector_text((body["spec"].get("selector") or {})),
         marker=marker_of(template),
         sidecars=tuple(name for name in sidecars if name in ours),
     )
@@ -161,7 +161,7 @@ def _reason_of(waiting: str) -> FailureReason:
     return FailureReason.CONFIG_ERROR if waiting in _CONFIG else FailureReason.CRASH_LOOP
 
 
-def _selector_text(selector: Json) -> str:
+def selector_text(selector: Json) -> str:
     """Spell a label selector as a query has it."""
     terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     for term in selector.get("matchExpressions") or ():

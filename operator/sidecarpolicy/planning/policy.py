@@ -16,6 +16,8 @@ from sidecarpolicy.planning.canonical import canonical
 CONTENT_FIELDS = ("sidecars", "initContainers", "convert", "volumes", "containers")
 """The part of a spec that changes templates; a revision covers this and nothing else."""
 
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
 
 class PolicyRef(NamedTuple):
     """The name of one policy; `namespace` is empty for the cluster kind."""
@@ -122,10 +124,15 @@ def ref_of(body: Json) -> PolicyRef:
     return PolicyRef(metadata.get("namespace", ""), metadata["name"])
 
 
+def read_spec(body: Json) -> PolicySpec:
+    """Return the spec of a policy of either kind; raises pydantic.ValidationError where it makes no sense."""
+    model = PolicySpec if ref_of(body).namespace else ClusterPolicySpec
+    return model.model_validate(body["spec"])
+
+
 def read_policy(body: Json) -> Policy:
     """Return the policy that the API server gave; raises pydantic.ValidationError where its spec makes no sense."""
-    metadata, ref = body["metadata"], ref_of(body)
-    spec = (PolicySpec if ref.namespace else ClusterPolicySpec).model_validate(body["spec"])
+    metadata, ref, spec = body["metadata"], ref_of(body), read_spec(body)
     return Policy(
         ref=ref,
         uid=metadata.get("uid", ""),
@@ -166,4 +173,5 @@ def _item(placed: Placed, container: Json) -> Item:
 
 
 def _canonical_fill(fill: Fill) -> Fill:
-    return fill.model_copy(update={"resources": canonical(fill.resources), "env": canonical(fill.env)})
+    fields = {name: canonical(getattr(fill, name)) for name in ("volumeMounts", "env", "resources", *PROBES)}
+    return fill.model_copy(update=fields)
