@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from localcluster import LocalCluster
 
 from cluster.objects import Json
+from sidecarpolicy.api import names
 from sidecarpolicy.cluster.client import Client, connect
 from sidecarpolicy.cluster.resources import path_of
 
 Create = Callable[[Json], Awaitable[Json]]
+
+CRDS = Path(__file__).parents[2] / "crds"
 
 
 @pytest.fixture
@@ -30,3 +34,15 @@ def create(client: Client, namespace: str) -> Create:
         return await client.request("POST", collection, query={"fieldManager": "author"}, body=body)
 
     return as_its_author
+
+
+@pytest.fixture(scope="session")
+def policies(cluster: LocalCluster) -> None:
+    """The policy kinds, installed and served."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={CRDS}")
+    kinds = (names.POLICY_PLURAL, names.CLUSTER_POLICY_PLURAL)
+    definitions = [f"customresourcedefinition/{kind}.{names.GROUP}" for kind in kinds]
+    for definition in definitions:
+        # Right after its creation a definition has no conditions, which `kubectl wait` takes for an error.
+        cluster.kubectl("wait", definition, "--for=jsonpath={.status.acceptedNames.kind}", "--timeout=60s")
+    cluster.kubectl("wait", *definitions, "--for=condition=Established", "--timeout=60s")

@@ -57,7 +57,6 @@ async def test_failed_guard_is_stale_and_writes_nothing(
     client: Client, create: Create, guards: Json, edited: Json
 ) -> None:
     body = await create(deployment())
-    # The Deployment controller annotates every Deployment of its own accord; a paused one it leaves alone.
     edited_body = await edit(client, body, edited)
 
     outcome = await write.apply(client, change(body, INJECT, guards=guards))

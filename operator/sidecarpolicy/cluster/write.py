@@ -76,9 +76,18 @@ async def apply(client: Client, change: Change) -> Outcome:
 
 
 async def trim(client: Client, body: Json) -> Json | None:
-    """Give back our claims on the author's fields; None if there were none, or the workload is another by now."""
-    patch = trimmed_claims(body)
-    return await _guarded(client, body, patch) if patch else None
+    """Give back our claims on the author's fields; None if there are none, or the workload is gone."""
+    current: Json | None = body
+    for _ in range(_LOOKS):
+        patch = trimmed_claims(current) if current else None
+        if current is None or patch is None:
+            return None
+        trimmed = await _guarded(client, current, patch)
+        if trimmed:
+            return trimmed
+        # The workload's controller wrote its status: our entry stands elsewhere in the list now.
+        current = await _look(client, current)
+    return None
 
 
 async def add_finalizer(client: Client, policy: Json) -> Json | None:
