@@ -14,9 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from sidecarpolicy import handlers, logs
-from sidecarpolicy.cluster import client, read
+from sidecarpolicy.cluster import client, health, read
 from sidecarpolicy.cluster.report import Recorder
-from sidecarpolicy.controller import health
 from sidecarpolicy.controller.loop import Loop
 from sidecarpolicy.settings import Settings, variable
 
