@@ -136,6 +136,8 @@ class NoteReason(StrEnum):
     """A limit was not filled: there is no request for it, and the limit would become one."""
     MOUNT_PATH_TAKEN = "MountPathTaken"
     """A volume was not mounted: the container mounts another one there."""
+    VARIABLE_TAKEN = "VariableTaken"
+    """A variable was not set: the container sets one of that name itself."""
     QOS_CHANGES = "QoSChanges"
     """The pods' quality-of-service class becomes a lower one."""
     GRACE_PERIOD_SHORT = "GracePeriodShort"
