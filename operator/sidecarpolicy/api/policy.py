@@ -24,8 +24,8 @@ MOST_ITEMS = 16
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """What containers, volumes and ports may be called."""
 
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 _GLOB = r"^[-a-z0-9*?\[\]!]+$"
-_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _PERCENTAGE = r"^([1-9][0-9]?|100)%$"
 
@@ -74,7 +74,7 @@ def _check_quantities(value: Json) -> Json:
 
 Duration = Annotated[str, AfterValidator(_check_duration), Field(max_length=32)]
 Name = Annotated[str, Field(max_length=63, pattern=DNS_LABEL)]
-LabelKey = Annotated[str, Field(max_length=317, pattern=_LABEL_KEY)]
+LabelKey = Annotated[str, Field(max_length=317, pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE)]
 Percentage = Annotated[str, Field(max_length=4, pattern=_PERCENTAGE)]
 
