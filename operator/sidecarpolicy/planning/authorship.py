@@ -1,18 +1,20 @@
 """What the author of a workload wrote, as far as it can be told from outside the template.
 
 A value that the author set to exactly ours looks like ours. Client-side apply leaves the author's manifest in an
-annotation; server-side apply leaves the author's fields in managedFields, which has no entry for values that a
-client-side apply left as they were.
+annotation; server-side apply leaves the author's fields in managedFields. Updates are no evidence: a `rollout undo`
+brings values of ours back under kubectl's name.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
+from sidecarpolicy.planning.workload import reach
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -21,88 +23,71 @@ class Author:
     """Evidence of the author's own writing; read lazily, since most looks at a workload need none."""
 
     def __init__(self, body: Json, template_path: tuple[str, ...]) -> None:
+        self._body = body
         self._metadata: Json = body.get("metadata") or {}
-        self._path = template_path
+        self._path = (*template_path, "spec")
 
     def wrote(self, container: str, *path: str) -> bool:
         """Tell whether the author gives this field of an own container."""
-        return self._applied(container, path) or self._owns(container, path)
+        steps = ("containers", container, *path)
+        return _holds(self._manifest, steps) or any(_owns(owned, steps) for owned in self._applied)
 
-    def lists(self, container: str) -> bool:
-        """Tell whether the author's manifest still has the container under `containers`; True without evidence."""
-        opinions = [opinion for opinion in (self._applied_lists(container), self._owner_lists(container)) if opinion is not None]
-        return any(opinions) if opinions else True
+    def lists(self, section: str, name: str) -> bool:
+        """Tell whether the author's manifest has an item under `initContainers` or `volumes`."""
+        return _holds(self._manifest, (section, name)) or any(_owns(owned, (section, name)) for owned in self._applied)
 
-    def lists_init(self, container: str) -> bool:
-        """Tell whether the author's manifest has the container under `initContainers`."""
-        init = self._last_applied.get("initContainers") or []
-        return any(item.get("name") == container for item in init) or any(
-            _item(owned, "f:initContainers", container) is not None for owned in self._owners(operation="Apply")
-        )
+    def removed(self, container: str) -> bool:
+        """Tell whether the author's manifest no longer has a container that it had; False without evidence."""
+        listed = list(self._listed(container))
+        return bool(listed) and not any(listed)
 
-    def _applied(self, container: str, path: tuple[str, ...]) -> bool:
-        for item in self._last_applied.get("containers") or []:
-            if item.get("name") == container:
-                return _reach(item, path)
-        return False
-
-    def _owns(self, container: str, path: tuple[str, ...]) -> bool:
-        for owned in self._owners(operation=None):
-            item = _item(owned, "f:containers", container)
-            if item is not None and _owned(item, path):
-                return True
-        return False
-
-    def _applied_lists(self, container: str) -> bool | None:
-        if not self._last_applied:
-            return None
-        return any(item.get("name") == container for item in self._last_applied.get("containers") or [])
-
-    def _owner_lists(self, container: str) -> bool | None:
-        owners = [owned for owned in self._owners(operation="Apply") if "f:containers" in owned]
-        return any(_item(owned, "f:containers", container) is not None for owned in owners) if owners else None
+    def _listed(self, container: str) -> Iterator[bool]:
+        """Yield what every whole manifest that is known of says."""
+        if self._manifest:
+            yield _holds(self._manifest, ("containers", container))
+        present = [one["name"] for one in (reach(self._body, self._path) or {}).get("containers", ())]
+        for owned in self._applied:
+            # Who applies but some fields of some containers says nothing of the others.
+            if all(_owns(owned, ("containers", name, "image")) for name in present):
+                yield _owns(owned, ("containers", container))
 
     @cached_property
-    def _last_applied(self) -> Json:
+    def _manifest(self) -> Json:
+        """The pod spec that was last applied client-side."""
         text = (self._metadata.get("annotations") or {}).get(_LAST_APPLIED)
         try:
-            spec: Any = json.loads(text) if text else {}
-            for step in (*self._path, "spec"):
-                spec = spec.get(step) or {}
+            spec = reach(json.loads(text), self._path) if text else None
         except (ValueError, AttributeError):
             return {}
         return spec if isinstance(spec, dict) else {}
 
-    def _owners(self, operation: str | None) -> list[Json]:
-        owners = []
-        for entry in self._metadata.get("managedFields") or []:
-            if entry.get("manager") == names.FIELD_MANAGER or (operation and entry.get("operation") != operation):
-                continue
-            owned = entry.get("fieldsV1") or {}
-            for step in (*self._path, "spec"):
-                owned = owned.get(f"f:{step}") or {}
-            owners.append(owned)
-        return owners
+    @cached_property
+    def _applied(self) -> list[Json]:
+        """The fields of the pod spec that others own by server-side apply."""
+        entries = self._metadata.get("managedFields") or ()
+        path = tuple(f"f:{step}" for step in self._path)
+        owned = [
+            reach(entry.get("fieldsV1") or {}, path)
+            for entry in entries
+            if entry.get("operation") == "Apply" and entry.get("manager") != names.FIELD_MANAGER
+        ]
+        return [fields for fields in owned if fields]
 
 
-def _item(owned: Json, field: str, container: str) -> Json | None:
-    item: Json | None = (owned.get(field) or {}).get(f'k:{{"name":"{container}"}}')
-    return item
-
-
-def _reach(value: Any, path: tuple[str, ...]) -> bool:
+def _holds(value: Any, path: tuple[str, ...]) -> bool:
     """Walk a manifest; a step into a list names an item by its `name` or `mountPath`."""
     for step in path:
-        if isinstance(value, list):
-            value = next((item for item in value if step in (item.get("name"), item.get("mountPath"))), None)
-        elif isinstance(value, dict):
-            value = value.get(step)
-        if value is None:
-            return False
-    return True
+        match value:
+            case list():
+                value = next((item for item in value if step in (item.get("name"), item.get("mountPath"))), None)
+            case dict():
+                value = value.get(step)
+            case _:
+                return False
+    return value is not None
 
 
-def _owned(owned: Json, path: tuple[str, ...]) -> bool:
+def _owns(owned: Json, path: tuple[str, ...]) -> bool:
     """Walk a managedFields entry, where list items are keyed by `name` or `mountPath`."""
     for step in path:
         keys = (f"f:{step}", f'k:{{"name":"{step}"}}', f'k:{{"mountPath":"{step}"}}')

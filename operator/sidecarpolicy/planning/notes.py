@@ -9,38 +9,32 @@ from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning.policy import Policy
 from sidecarpolicy.planning.progress import Progress, Stage
-from sidecarpolicy.planning.template.desired import Note
+from sidecarpolicy.planning.template.desired import Desired, Note
 
 _SHORT_GRACE = 10
 """Seconds; a sidecar gets SIGTERM only when every container of the app has ended, within the pod's one grace period."""
 
+_Reason = tuple[NoteReason, str]
 
-def platform_notes(
-    body: Json, template: Json, wanted: Json, policies: Sequence[Policy], progress: Progress
-) -> Iterator[Note]:
-    """Yield what Kubernetes will make of the wanted template, to each policy that has sidecars in it."""
-    there = {init["name"] for init in wanted["spec"].get("initContainers", ())}
-    reasons = list(_reasons(body, template, wanted, progress))
+
+def platform_notes(body: Json, wanted: Desired, policies: Sequence[Policy], progress: Progress) -> Iterator[Note]:
+    """Yield what Kubernetes will make of the wanted template, to each policy that contributes to it."""
+    of_pods, of_sidecars = list(_of_pods(body, wanted, progress)), list(_of_sidecars(body, wanted.template["spec"]))
     for policy in policies:
-        if any(item.name in there for item in policy.content.items):
-            for reason, message in reasons:
-                yield Note(policy.ref, reason, message)
-            yield from _anchors(policy, wanted)
+        part = wanted.record.parts.get(policy.ref.key)
+        if part is None:
+            continue
+        for reason, message in (*of_pods, *(of_sidecars if part.init_containers or part.converted else ())):
+            yield Note(policy.ref, reason, message)
+        yield from _anchors(policy, wanted.template["spec"])
 
 
-def _reasons(body: Json, template: Json, wanted: Json, progress: Progress) -> Iterator[tuple[NoteReason, str]]:
-    spec = wanted["spec"]
-    before, after = qos_class(template["spec"]), qos_class(spec)
+def _of_pods(body: Json, wanted: Desired, progress: Progress) -> Iterator[_Reason]:
+    before, after = qos_class(wanted.author["spec"]), qos_class(wanted.template["spec"])
     if before == "Guaranteed" and after != before:
         yield (
             NoteReason.QOS_CHANGES,
-            f"the pods turn from {before} to {after}: give the sidecar limits equal to its requests to keep them",
-        )
-    grace = spec.get("terminationGracePeriodSeconds", 30)
-    if grace < _SHORT_GRACE:
-        yield (
-            NoteReason.GRACE_PERIOD_SHORT,
-            f"terminationGracePeriodSeconds is {grace}, and sidecars stop last: raise it if they have to flush",
+            f"the pods turn from {before} to {after}: give limits equal to the requests of cpu and memory to keep them",
         )
     if body["kind"] == "Deployment" and (body["spec"].get("strategy") or {}).get("type") == "Recreate":
         yield (
@@ -49,6 +43,15 @@ def _reasons(body: Json, template: Json, wanted: Json, progress: Progress) -> It
         )
     if progress.stage is Stage.PENDING:
         yield NoteReason.PENDING_RESTART, progress.message
+
+
+def _of_sidecars(body: Json, spec: Json) -> Iterator[_Reason]:
+    grace = spec.get("terminationGracePeriodSeconds", 30)
+    if grace < _SHORT_GRACE:
+        yield (
+            NoteReason.GRACE_PERIOD_SHORT,
+            f"terminationGracePeriodSeconds is {grace}, and sidecars stop last: raise it if they have to flush",
+        )
     if body["kind"] in ("Job", "CronJob") and spec.get("restartPolicy") == "OnFailure":
         yield (
             NoteReason.RESTARTS_COUNT_AGAINST_BACKOFF_LIMIT,
@@ -56,18 +59,22 @@ def _reasons(body: Json, template: Json, wanted: Json, progress: Progress) -> It
         )
 
 
-def _anchors(policy: Policy, wanted: Json) -> Iterator[Note]:
-    there = {init["name"] for init in wanted["spec"].get("initContainers", ())}
-    for item in policy.content.items:
+def _anchors(policy: Policy, spec: Json) -> Iterator[Note]:
+    there = {init["name"] for init in spec.get("initContainers", ())}
+    for item in (*policy.content.items, *policy.content.convert):
         missing = [name for name in (*item.before, *item.after) if name not in there]
-        if missing:
+        if missing and item.name in there:
             message = f"{item.name} is placed by {', '.join(missing)}, which this workload does not have: it is ignored"
             yield Note(policy.ref, NoteReason.ANCHOR_MISSING, message)
 
 
 def qos_class(spec: Json) -> str:
     """Return the quality-of-service class of a template's pods (pkg/apis/core/v1/helper/qos)."""
-    resources = [container.get("resources") or {} for container in (*spec["containers"], *spec.get("initContainers", ()))]
+    whole = spec.get("resources") or {}
+    if whole.get("requests") or whole.get("limits"):
+        # Resources of the pod as a whole decide alone (GetPodQOS).
+        return "Guaranteed" if _is_guaranteed(whole) else "Burstable"
+    resources = [one.get("resources") or {} for one in (*spec["containers"], *spec.get("initContainers", ()))]
     if not any(one.get("requests") or one.get("limits") for one in resources):
         return "BestEffort"
     return "Guaranteed" if all(_is_guaranteed(one) for one in resources) else "Burstable"

@@ -1,4 +1,4 @@
-"""The JSON Patch that brings a workload from its template to the one wanted, guarded against everybody else's writes."""
+"""The JSON Patch that brings a workload to the template wanted, guarded against everybody else's writes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def difference(current: Any, wanted: Any, path: str) -> Iterator[Op]:
     if current == wanted:
         return
     if isinstance(current, dict) and isinstance(wanted, dict):
-        for key in current.keys() - wanted.keys():
+        for key in [key for key in current if key not in wanted]:
             yield {"op": "remove", "path": f"{path}/{pointer(key)}"}
         for key, value in wanted.items():
             if key in current:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,10 @@ class Asked:
     """The revisions that the template names."""
     sidecars: tuple[str, ...]
     """Our native sidecars, in order."""
+    inits: tuple[str, ...] = ()
+    """Our ordinary init containers."""
+    expected: bool = False
+    """There has to be a pod of the newest template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +59,32 @@ class Failing:
 Look = Sound | Starting | Failing
 
 
-def asked_of(body: Json, template: Json, inits: Sequence[str]) -> Asked:
+def asked_of(body: Json, template: Json, ours: Collection[str]) -> Asked:
     """Return what to look for in the pods of a workload whose template is as it should be."""
-    ours = set(inits)
-    spec = template["spec"]
-    sidecars = [init["name"] for init in spec.get("initContainers", ()) if init.get("restartPolicy") == "Always"]
+    inits = [init for init in template["spec"].get("initContainers", ()) if init["name"] in ours]
     return Asked(
-        selector=selector_text((body["spec"].get("selector") or {})),
+        selector=selector_text(body["spec"].get("selector") or {}),
         marker=marker_of(template),
-        sidecars=tuple(name for name in sidecars if name in ours),
+        sidecars=tuple(init["name"] for init in inits if init.get("restartPolicy") == "Always"),
+        inits=tuple(init["name"] for init in inits if init.get("restartPolicy") != "Always"),
+        expected=_is_expected(body),
     )
+
+
+def _is_expected(body: Json) -> bool:
+    spec = body["spec"]
+    if body["kind"] not in ("Deployment", "StatefulSet"):
+        # How many pods a DaemonSet or a Job wants is said by its status.
+        return False
+    partition = ((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
+    return bool(spec.get("replicas", 1) > partition)
 
 
 def look(pods: Sequence[Json], asked: Asked, now: datetime) -> Look:
     """Say what the pods show of the newest template; pods that end and pods of older templates do not count."""
-    current = [pod for pod in pods if _counts(pod) and _marker(pod) == asked.marker]
+    current = [pod for pod in pods if _counts(pod) and marker_of(pod) == asked.marker]
+    if asked.expected and not current:
+        return Starting("no pod of the newest template is there yet")
     troubles = [trouble for pod in current for trouble in _troubles(pod, asked, now)]
     failing = [trouble for trouble in troubles if isinstance(trouble, Failing)]
     if failing:
@@ -82,19 +97,24 @@ def _counts(pod: Json) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and phase not in ("Succeeded", "Failed")
 
 
-def _marker(pod: Json) -> str:
-    return marker_of({"metadata": pod["metadata"]})
-
-
 def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Starting]:
-    name = pod["metadata"]["name"]
+    """Yield what is not as asked; ours before the workload's own, which may wait for ours."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    yield from _unscheduled(status, name)
     yield from _missing(pod, asked, name)
-    states = {state["name"]: state for state in (pod.get("status") or {}).get("initContainerStatuses") or ()}
-    for sidecar in asked.sidecars:
-        yield from _container(pod, states.get(sidecar), f"sidecar {sidecar} of pod {name}", None, now)
-    for state in (pod.get("status") or {}).get("containerStatuses") or ():
+    inits = {state["name"]: state for state in status.get("initContainerStatuses") or ()}
+    for ours in (*asked.inits, *asked.sidecars):
+        what = f"{'sidecar' if ours in asked.sidecars else 'init container'} {ours} of pod {name}"
+        yield from _container(pod, inits.pop(ours, None), what, None, now)
+    for state in (*inits.values(), *(status.get("containerStatuses") or ())):
         what = f"the workload's own container {state['name']} of pod {name}"
         yield from _container(pod, state, what, FailureReason.APP_CONTAINER_FAILS, now)
+
+
+def _unscheduled(status: Json, name: str) -> Iterator[Starting]:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield Starting(f"pod {name} has no node: {condition.get('message', '')}")
 
 
 def _missing(pod: Json, asked: Asked, name: str) -> Iterator[Failing]:
@@ -130,22 +150,33 @@ def _container(
         else:
             yield Starting(detail)
     elif not state.get("ready"):
-        yield _not_ready(state, what, blame, now)
+        yield _not_ready(pod, state, what, blame, now)
 
 
 def _age(pod: Json, now: datetime) -> timedelta:
     return now - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
 
 
-def _not_ready(state: Json, what: str, blame: FailureReason | None, now: datetime) -> Failing | Starting:
-    running = (state.get("state") or {}).get("running") or {}
+def _not_ready(pod: Json, state: Json, what: str, blame: FailureReason | None, now: datetime) -> Failing | Starting:
     terminated = (state.get("lastState") or {}).get("terminated") or {}
     if terminated.get("reason") == "OOMKilled" and state.get("restartCount", 0) > 1:
         return Failing(blame or FailureReason.CRASH_LOOP, f"{what} was killed for using more memory than its limit")
-    started = running.get("startedAt")
-    if started and now - datetime.fromisoformat(started) > timedelta(minutes=2) and not state.get("started"):
+    if not state.get("started") and _is_late(pod, state, now):
         return Failing(blame or FailureReason.STARTUP_PROBE_FAILING, f"{what} runs, but its startup probe fails")
     return Starting(f"{what} is not ready")
+
+
+def _is_late(pod: Json, state: Json, now: datetime) -> bool:
+    """Tell whether a container's startup probe had all of its time; the kubelet restarts it then, again and again."""
+    spec = pod["spec"]
+    containers = (*(spec.get("initContainers") or ()), *spec["containers"])
+    probe = next((one.get("startupProbe") for one in containers if one["name"] == state["name"]), None)
+    started = ((state.get("state") or {}).get("running") or {}).get("startedAt")
+    if not probe or not started:
+        return False
+    tries = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+    budget = timedelta(seconds=probe.get("initialDelaySeconds", 0) + tries)
+    return bool(state.get("restartCount")) or now - datetime.fromisoformat(started) > budget
 
 
 def _detail(state: Json, waiting: Json) -> str:

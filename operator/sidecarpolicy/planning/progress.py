@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import FailureReason
 
@@ -40,7 +39,7 @@ _SETTLED = Progress(Stage.SETTLED)
 
 
 def progress(body: Json) -> Progress:
-    """Return how far the workload is; `since` is when we last wrote its template, as the API server noted."""
+    """Return how far the workload is; `since` is when its template may last have changed."""
     match body["kind"]:
         case "Deployment":
             return _deployment(body)
@@ -56,46 +55,41 @@ def progress(body: Json) -> Progress:
 
 def is_finished(job: Json) -> bool:
     """Tell whether a Job has completed or failed for good."""
-    return any(_condition(job, name) == "True" for name in ("Complete", "Failed"))
+    return any(condition_of(job, name) == "True" for name in ("Complete", "Failed"))
 
 
 def _deployment(body: Json) -> Progress:
     spec, status = body["spec"], body.get("status") or {}
-    replicas = spec.get("replicas", 1)
-    if spec.get("paused") and not _all_updated(status, replicas):
+    wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
+    if spec.get("paused") and not updated == status.get("replicas", 0) == wanted:
         return Progress(Stage.PENDING, "the Deployment is paused")
     if not _observed(body):
         return _updating(body, "its controller has not seen the newest template")
     if _reason(body, "Progressing") == "ProgressDeadlineExceeded":
         return _failed(body, FailureReason.PROGRESS_DEADLINE_EXCEEDED, "its own progressDeadlineSeconds passed")
-    if _condition(body, "ReplicaFailure") == "True":
+    if condition_of(body, "ReplicaFailure") == "True":
         return _failed(body, FailureReason.PODS_REJECTED, _message(body, "ReplicaFailure"))
-    if status.get("updatedReplicas", 0) < replicas:
-        return _updating(body, f"{status.get('updatedReplicas', 0)} of {replicas} pods are new")
-    if status.get("replicas", 0) > status.get("updatedReplicas", 0):
-        return _updating(body, f"{status['replicas'] - status['updatedReplicas']} old pods are still there")
-    return _available(body, status.get("availableReplicas", 0), replicas)
-
-
-def _all_updated(status: Json, replicas: int) -> bool:
-    return bool(status.get("updatedReplicas", 0) == status.get("replicas", 0) == replicas)
+    if updated < wanted:
+        return _updating(body, f"{updated} of {wanted} pods are new")
+    if status.get("replicas", 0) > updated:
+        return _updating(body, f"{status['replicas'] - updated} old pods are still there")
+    # Once a rollout has completed, pods that become unavailable are no fault of its time.
+    since = None if _reason(body, "Progressing") == "NewReplicaSetAvailable" else changed_at(body)
+    return _available(status.get("availableReplicas", 0), wanted, since)
 
 
 def _stateful_set(body: Json) -> Progress:
     spec, status = body["spec"], body.get("status") or {}
-    replicas, strategy = spec.get("replicas", 1), spec.get("updateStrategy") or {}
+    strategy = spec.get("updateStrategy") or {}
+    wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
     if not _observed(body):
         return _updating(body, "its controller has not seen the newest template")
-    updated = status.get("updatedReplicas", 0)
-    # On a StatefulSet that never was updated the count of updated pods is that of current ones.
-    if status.get("updateRevision") == status.get("currentRevision"):
-        updated = max(updated, status.get("currentReplicas", 0))
-    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
-    if strategy.get("type") == "OnDelete" and updated < replicas:
-        return Progress(Stage.PENDING, f"updateStrategy is OnDelete: {replicas - updated} old pods wait to be deleted")
-    if updated < replicas - partition:
-        return _updating(body, f"{updated} of {replicas - partition} pods are new")
-    return _available(body, status.get("availableReplicas", status.get("readyReplicas", 0)), replicas)
+    if strategy.get("type") == "OnDelete" and updated < wanted:
+        return Progress(Stage.PENDING, f"updateStrategy is OnDelete: {wanted - updated} old pods wait to be deleted")
+    if updated < wanted - partition:
+        return _updating(body, f"{updated} of {wanted - partition} pods are new")
+    return _available(status.get("availableReplicas", 0), wanted, changed_at(body))
 
 
 def _daemon_set(body: Json) -> Progress:
@@ -107,12 +101,12 @@ def _daemon_set(body: Json) -> Progress:
         return Progress(Stage.PENDING, f"updateStrategy is OnDelete: {wanted - updated} old pods wait to be deleted")
     if updated < wanted:
         return _updating(body, f"{updated} of {wanted} pods are new")
-    return _available(body, status.get("numberAvailable", 0), wanted)
+    return _available(status.get("numberAvailable", 0), wanted, changed_at(body))
 
 
-def _available(body: Json, available: int, wanted: int) -> Progress:
+def _available(available: int, wanted: int, since: datetime | None) -> Progress:
     if available < wanted:
-        return _updating(body, f"{available} of {wanted} pods are available")
+        return Progress(Stage.UPDATING, f"{available} of {wanted} pods are available", since=since)
     return _SETTLED
 
 
@@ -121,19 +115,19 @@ def _observed(body: Json) -> bool:
 
 
 def _updating(body: Json, message: str) -> Progress:
-    return Progress(Stage.UPDATING, message, since=written_at(body))
+    return Progress(Stage.UPDATING, message, since=changed_at(body))
 
 
 def _failed(body: Json, reason: FailureReason, message: str) -> Progress:
-    return Progress(Stage.FAILED, message, reason, written_at(body))
+    return Progress(Stage.FAILED, message, reason, changed_at(body))
 
 
-def written_at(body: Json) -> datetime | None:
-    """Return when we last wrote the workload: the API server notes it per field manager."""
+def changed_at(body: Json) -> datetime | None:
+    """Return when somebody last wrote the workload itself, not its status or scale: the API server notes it."""
     times = [
         entry["time"]
         for entry in body["metadata"].get("managedFields") or ()
-        if entry.get("manager") == names.FIELD_MANAGER and "time" in entry
+        if "time" in entry and not entry.get("subresource")
     ]
     return datetime.fromisoformat(max(times)) if times else None
 
@@ -143,7 +137,8 @@ def _find(body: Json, kind: str) -> Json:
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
-def _condition(body: Json, kind: str) -> str:
+def condition_of(body: Json, kind: str) -> str:
+    """Return whether a condition is True, False or, also where there is none, Unknown."""
     return str(_find(body, kind).get("status", "Unknown"))
 
 

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecarpolicy.planning.assess import Assessment, Standing
+from sidecarpolicy.planning.assess import Assessment
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.policy import Policy, PolicyRef
 
 _DEFAULT_LIMIT = 10
 """For what is left of policies that are gone."""
-
-_MOVING = (Standing.OUTDATED, Standing.RESTORING)
+NOBODY: Mapping[PolicyRef, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +24,19 @@ class Wave:
     waiting: int
 
 
-def next_wave(policies: Mapping[PolicyRef, Policy], fleet: Iterable[Assessment], started: frozenset[str]) -> Wave:
+def next_wave(
+    policies: Mapping[PolicyRef, Policy],
+    fleet: Iterable[Assessment],
+    started: frozenset[str],
+    leaving: Mapping[PolicyRef, int] = NOBODY,
+) -> Wave:
     """Return the changes that may start without more workloads in flux than any of their policies allows.
 
-    `started` holds the uids of workloads whose change is on its way to the API server.
+    `started` holds the uids of workloads whose change is on its way to the API server; `leaving` how many workloads
+    still replace pods after what a policy added was taken away, which nothing on them tells any more.
     """
     known = list(fleet)
-    room = _room(policies, known, started)
+    room = _room(policies, known, started, leaving)
     ready = sorted(
         (one for one in known if one.change is not None and one.uid not in started),
         # One that is in trouble already is changed last; it shows least of what the change does.
@@ -39,13 +44,14 @@ def next_wave(policies: Mapping[PolicyRef, Policy], fleet: Iterable[Assessment],
     )
     changes: list[Change] = []
     for one in ready:
-        movers = [ref for ref, state in one.states.items() if state.standing in _MOVING]
-        if one.change is None or (one.change.restarts and any(room.get(ref, _DEFAULT_LIMIT) <= 0 for ref in movers)):
+        if one.change is None:
+            continue
+        cost = _cost(policies, one) if one.change.restarts else ()
+        if any(room[ref] <= 0 for ref in cost):
             continue
         changes.append(one.change)
-        if one.change.restarts:
-            for ref in movers:
-                room[ref] = room.get(ref, _DEFAULT_LIMIT) - 1
+        for ref in cost:
+            room[ref] -= 1
     return Wave(tuple(changes), len(ready) - len(changes))
 
 
@@ -57,13 +63,37 @@ def limit(policy: Policy, matched: int) -> int:
 
 
 def _room(
-    policies: Mapping[PolicyRef, Policy], fleet: Sequence[Assessment], started: frozenset[str]
+    policies: Mapping[PolicyRef, Policy],
+    fleet: Sequence[Assessment],
+    started: frozenset[str],
+    leaving: Mapping[PolicyRef, int],
 ) -> dict[PolicyRef, int]:
     matched: Counter[PolicyRef] = Counter()
-    in_flux: Counter[PolicyRef] = Counter()
+    in_flux: Counter[PolicyRef] = Counter(leaving)
     for one in fleet:
-        for ref, state in one.states.items():
-            matched[ref] += 1
-            if one.uid in started or (state.standing is Standing.UP_TO_DATE and one.in_flux):
-                in_flux[ref] += 1
-    return {ref: limit(policy, matched[ref]) - in_flux[ref] for ref, policy in policies.items()}
+        matched.update(one.states.keys())
+        concerned = _concerned(policies, one)
+        if one.uid in started:
+            in_flux.update(concerned)
+        elif one.in_flux:
+            in_flux.update(one.carrying.intersection(concerned))
+    refs = policies.keys() | matched.keys() | in_flux.keys() | {ref for one in fleet for ref in one.carrying}
+    limits = {ref: limit(policies[ref], matched[ref]) if ref in policies else _DEFAULT_LIMIT for ref in refs}
+    return {ref: limits[ref] - in_flux[ref] for ref in refs}
+
+
+def _cost(policies: Mapping[PolicyRef, Policy], one: Assessment) -> list[PolicyRef]:
+    """Return the policies that would have one more workload in flux.
+
+    What is in flux with something of theirs counts already; else workloads in trouble could never get the revision
+    that cures them.
+    """
+    counted = one.carrying if one.in_flux else frozenset[PolicyRef]()
+    return [ref for ref in _concerned(policies, one) if ref not in counted]
+
+
+def _concerned(policies: Mapping[PolicyRef, Policy], one: Assessment) -> list[PolicyRef]:
+    """Return the policies that a restart of the workload counts for: it runs, gets or loses what they add."""
+    moving = [ref for ref, state in one.states.items() if state.is_moving]
+    refs = one.carrying.union(moving)
+    return sorted(ref for ref in refs if ref not in policies or policies[ref].acts or policies[ref].deleting)

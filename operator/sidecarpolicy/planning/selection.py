@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-import re
 
 from sidecarpolicy.api.policy import LabelSelector, Requirement
 from sidecarpolicy.planning.policy import Policy

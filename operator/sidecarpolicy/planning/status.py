@@ -162,7 +162,7 @@ Condition = tuple[ConditionType, str, Reason, str]
 
 def difference(before: Json, after: Json) -> Json:
     """Return the merge patch between two statuses: the top-level keys that differ, each whole."""
-    gone: dict[str, Any] = {key: None for key in before.keys() - after.keys()}
+    gone: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
     return gone | {key: value for key, value in after.items() if before.get(key) != value}
 
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from sidecarpolicy.api import quantity
 from sidecarpolicy.api.policy import Fill, Json
 from sidecarpolicy.planning import canonical
-from sidecarpolicy.planning.policy import Content, PolicyRef
+from sidecarpolicy.planning.policy import PROBES, Content, PolicyRef
 from sidecarpolicy.planning.record import NOTHING, Part, Record
 from sidecarpolicy.planning.selection import chooses
 from sidecarpolicy.planning.template import merge
 from sidecarpolicy.planning.template.desired import marker_of
-from sidecarpolicy.planning.template.fill import PROBES
+from sidecarpolicy.planning.template.fill import LISTS, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class History:
 def trusted(template: Json, record: Record | None, history: History, namespace: str) -> Record:
     """Return the record of what is ours in this very template."""
     marker = marker_of(template)
-    if record is not None and record.marker == marker:
-        return record
     if marker:
+        if record is not None and record.marker == marker:
+            return record
         rebuilt = _rebuilt(template, marker, history, namespace)
         if rebuilt.parts:
             return rebuilt
@@ -82,9 +82,7 @@ def _found(spec: Json, revision: str, content: Content) -> Part:
     return Part(
         revision=revision,
         init_containers=tuple(
-            item.name
-            for item in content.items
-            if item.name in inits and merge.covers(inits[item.name], item.container)
+            item.name for item in content.items if item.name in inits and merge.covers(inits[item.name], item.container)
         ),
         volumes=tuple(
             volume["name"]
@@ -103,22 +101,25 @@ def _found(spec: Json, revision: str, content: Content) -> Part:
 def _found_fill(container: Json, rules: tuple[Fill, ...]) -> Json:
     found: Json = {}
     for rule in rules:
-        if not chooses(rule.names, container["name"]):
-            continue
-        for field_name, key in (("volumeMounts", "mountPath"), ("env", "name")):
-            there = {item[key]: item for item in container.get(field_name, ())}
-            asked: list[Json] = getattr(rule, field_name)
-            ours = [item for item in asked if item[key] in there and merge.covers(there[item[key]], item)]
-            if ours:
-                found[field_name] = [*found.get(field_name, ()), *ours]
-        resources = _found_resources(container, rule)
-        if resources:
-            found["resources"] = {**found.get("resources", {}), **resources}
-        for probe in PROBES:
-            wanted: Json | None = getattr(rule, probe)
-            if wanted and probe in container and canonical.probe(container[probe]) == canonical.probe(wanted):
-                found[probe] = canonical.probe(wanted)
+        if chooses(rule.names, container["name"]):
+            found = joined(found, _found_rule(container, rule))
     return found
+
+
+def _found_rule(container: Json, rule: Fill) -> Json:
+    found: Json = {name: _found_items(container, name, getattr(rule, name)) for name in LISTS}
+    found["resources"] = _found_resources(container, rule)
+    for probe in PROBES:
+        wanted: Json | None = getattr(rule, probe)
+        if wanted and probe in container and canonical.probe(container[probe]) == canonical.probe(wanted):
+            found[probe] = canonical.probe(wanted)
+    return {name: value for name, value in found.items() if value}
+
+
+def _found_items(container: Json, name: str, asked: list[Json]) -> list[Json]:
+    key = LISTS[name]
+    there = {item[key]: item for item in container.get(name, ())}
+    return [item for item in asked if item[key] in there and merge.covers(there[item[key]], item)]
 
 
 def _found_resources(container: Json, rule: Fill) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +55,13 @@ def template_of(body: Json) -> Json:
     for step in KINDS[body["kind"]].template:
         value = value[step]
     return value
+
+
+def reach(value: Json, path: Iterable[str]) -> Json | None:
+    """Return what stands at a path of keys; None where one is missing."""
+    for step in path:
+        value = value.get(step) or {}
+    return value or None
 
 
 def controller_of(body: Json) -> Json | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning.authorship import Author
+from sidecarpolicy.planning.template import merge
 
 
 def take(spec: Json, names: Collection[str]) -> tuple[Json, dict[str, Json], dict[str, tuple[str, ...]]]:
@@ -26,18 +27,19 @@ def restore(spec: Json, converted: Mapping[str, tuple[str, ...]], author: Author
 
     One that the author removed since is gone; one that the author lists among the init containers stays there.
     """
+    if not converted:
+        return spec
     init = list(spec.get("initContainers", ()))
     containers = list(spec["containers"])
     for name in sorted(converted, key=lambda name: len(converted[name])):
         sidecar = next((container for container in init if container["name"] == name), None)
-        if sidecar is None or author.lists_init(name):
+        if sidecar is None or author.lists("initContainers", name):
             continue
         init.remove(sidecar)
-        if author.lists(name) and all(container["name"] != name for container in containers):
+        if not author.removed(name) and all(container["name"] != name for container in containers):
             app = {key: value for key, value in sidecar.items() if key != "restartPolicy"}
             containers.insert(_place(containers, converted[name]), app)
-    rest = {key: value for key, value in spec.items() if key != "initContainers"}
-    return {**rest, "containers": containers, **({"initContainers": init} if init else {})}
+    return merge.with_list({**spec, "containers": containers}, "initContainers", init)
 
 
 def _place(containers: list[Json], before: tuple[str, ...]) -> int:

@@ -16,10 +16,12 @@ from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning.authorship import Author
-from sidecarpolicy.planning.policy import Content, Policy, PolicyRef
-from sidecarpolicy.planning.record import Part, Record
+from sidecarpolicy.planning.policy import PROBES, Content, Policy, PolicyRef
+from sidecarpolicy.planning.record import NOTHING, Part, Record
 from sidecarpolicy.planning.template import convert, fill, merge, volumes
-from sidecarpolicy.planning.template.contest import Surroundings, Withheld, rules_for, settle
+from sidecarpolicy.planning.template.claims import added_volumes, contributed, rules_for
+from sidecarpolicy.planning.template.clash import Surroundings
+from sidecarpolicy.planning.template.contest import Withheld, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Desired:
     record: Record
     withheld: tuple[Withheld, ...]
     notes: tuple[Note, ...]
+    author: Json
+    """The template without anything of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +61,44 @@ def desired(
     history: Mapping[str, Content],
     author: Author,
     around: Surroundings,
+    kept: Mapping[str, Part] = NOTHING.parts,
 ) -> Desired:
     """Return what the policies, in their order, want of a template.
 
-    `record` is what was added to this very template, see `trust`; `history` the content of revisions by their hash.
+    `record` is what was added to this very template, see `trust`; `history` the content of revisions by their hash;
+    `kept` are parts that stay as they are, met as if they were the author's.
     """
     undone = undo(template, record, author)
     converted = frozenset(name for part in record.parts.values() for name in part.converted)
     settlement = settle(undone.template["spec"], policies, replace(around, converted=converted))
-    work = _Work(template["spec"], undone, _previous(record, history), author)
+    work = _Work(template["spec"], undone, record, _previous(record, history))
     spec, parts, notes = work.contribute(undone.template["spec"], settlement.policies, settlement.order)
+    parts |= kept
     result = _marked(template, {**undone.template, "spec": spec}, parts)
     return Desired(
         template=result,
         record=Record(marker_of(result), parts),
         withheld=settlement.withheld,
         notes=notes,
+        author=undone.template,
     )
 
 
 def undo(template: Json, record: Record, author: Author) -> Undone:
     """Return the author's template: everything that the record names taken away, unless its author took it over."""
     spec, parts = template["spec"], record.parts.values()
-    inits = {name for part in parts for name in part.init_containers}
-    taken = {init["name"]: init for init in spec.get("initContainers", ()) if init["name"] in inits}
-    spec = _with_inits(spec, [init for init in spec.get("initContainers", ()) if init["name"] not in inits])
+    recorded = {name for part in parts for name in part.init_containers}
+    inits = spec.get("initContainers", ())
+    taken = {
+        init["name"]: init
+        for init in inits
+        if init["name"] in recorded and not author.lists("initContainers", init["name"])
+    }
+    spec = merge.with_list(spec, "initContainers", [init for init in inits if init["name"] not in taken])
     spec = convert.restore(spec, {name: before for part in parts for name, before in part.converted.items()}, author)
     spec = {**spec, "containers": [_unfilled(container, record, author) for container in spec["containers"]]}
-    spec, taken_volumes = volumes.remove(spec, {name for part in parts for name in part.volumes})
-    return Undone(_unmarked({**template, "spec": spec}), taken, taken_volumes)
+    spec, taken_volumes = volumes.remove(spec, {name for part in parts for name in part.volumes}, author)
+    return Undone(_annotated({**template, "spec": spec}, None), taken, taken_volumes)
 
 
 def marker_of(template: Json) -> str:
@@ -115,38 +128,37 @@ class _Work:
 
     now: Json
     undone: Undone
+    record: Record
     previous: _Previous
-    author: Author
 
     def contribute(
-        self, spec: Json, policies: Sequence[Policy], order: Sequence[str]
+        self, author: Json, policies: Sequence[Policy], order: Sequence[str]
     ) -> tuple[Json, dict[str, Part], tuple[Note, ...]]:
-        """Return the pod spec with every policy's contribution, and what each of them added."""
-        own_inits = {init["name"]: init for init in spec.get("initContainers", ())}
-        own_volumes = {volume["name"] for volume in spec.get("volumes", ())}
-        converting = [item.name for policy in policies for item in policy.content.convert]
-        spec, sidecars, before = convert.take(spec, converting)
-        added: dict[str, Json] = dict(sidecars)
+        """Return the author's pod spec with every policy's contribution, and what each of them added."""
+        spec, sidecars, before = convert.take(
+            author, [item.name for policy in policies for item in policy.content.convert]
+        )
+        inits: dict[str, Json] = {init["name"]: init for init in author.get("initContainers", ())} | sidecars
         notes: list[Note] = []
         parts: dict[str, Part] = {}
         for policy in policies:
-            new_volumes = [volume for volume in policy.content.volumes if volume["name"] not in own_volumes]
-            spec = volumes.add(spec, new_volumes, self.undone.volumes, self.previous.volumes)
-            items = [item for item in policy.content.items if item.name not in own_inits]
-            added |= {item.name: self._stored(item.name, item.container) for item in items}
+            added = added_volumes(author, policy)
+            spec = volumes.add(spec, added, self.undone.volumes, self.previous.volumes)
+            items = contributed(author, policy)
+            inits |= {item.name: self._stored(item.name, item.container) for item in items}
             spec, fills, filling = self._fill(spec, policy)
             notes += filling
             part = Part(
                 revision=policy.revision,
                 init_containers=tuple(item.name for item in items),
-                volumes=tuple(volume["name"] for volume in new_volumes),
+                volumes=tuple(volume["name"] for volume in added),
                 converted={item.name: before[item.name] for item in policy.content.convert if item.name in before},
                 fills=fills,
             )
             if not part.is_empty:
                 parts[policy.ref.key] = part
-        inits = [added.get(name) or own_inits[name] for name in order]
-        return self._in_order(_with_inits(spec, inits)), parts, tuple(notes)
+        spec = merge.with_list(spec, "initContainers", [inits[name] for name in order])
+        return self._in_order(spec), parts, tuple(notes)
 
     def _stored(self, name: str, container: Json) -> Json:
         """Our container, with the fields that others (API defaults, webhooks) set on the one that is there."""
@@ -159,16 +171,27 @@ class _Work:
         return dict(merge.merged(there, container, previous or container))
 
     def _fill(self, spec: Json, policy: Policy) -> tuple[Json, dict[str, Json], list[Note]]:
-        now = {container["name"]: container for container in self.now["containers"]}
+        there = self._there()
         containers, fills, notes = [], {}, []
         for container in spec["containers"]:
             name = container["name"]
-            done = fill.fill(container, rules_for(policy, name), now.get(name, container))
+            done = fill.fill(container, rules_for(policy, name), there.get(name, fill.NOWHERE))
             containers.append(done.container)
             if done.filled:
                 fills[name] = done.filled
             notes += [Note(policy.ref, reason, message) for reason, message in done.notes]
         return {**spec, "containers": containers}, fills, notes
+
+    def _there(self) -> dict[str, fill.There]:
+        before: dict[str, Json] = {}
+        for part in self.record.parts.values():
+            for name, filled in part.fills.items():
+                before[name] = fill.joined(before.get(name, {}), filled)
+        return {
+            container["name"]: fill.There(container, before[container["name"]])
+            for container in self.now["containers"]
+            if container["name"] in before
+        }
 
     def _in_order(self, spec: Json) -> Json:
         """Keep the lists whose order means nothing in the order that they have."""
@@ -190,13 +213,6 @@ def _as_ordered(container: Json, now: Json) -> Json:
     return result
 
 
-def _with_inits(spec: Json, inits: list[Json]) -> Json:
-    if inits:
-        return {**spec, "initContainers": inits}
-    # The API server stores no empty list.
-    return {key: value for key, value in spec.items() if key != "initContainers"}
-
-
 def _unfilled(container: Json, record: Record, author: Author) -> Json:
     for part in record.parts.values():
         if container["name"] in part.fills:
@@ -204,18 +220,10 @@ def _unfilled(container: Json, record: Record, author: Author) -> Json:
     return container
 
 
-def _unmarked(template: Json) -> Json:
-    return _annotated(template, None)
-
-
 def _marked(now: Json, wanted: Json, parts: Mapping[str, Part]) -> Json:
     """Say which revisions the pods run; kept as it is where nothing else changes, which is no reason to restart."""
-    if not parts:
-        return wanted
     as_now = _annotated(wanted, marker_of(now))
-    if as_now == now:
-        return as_now
-    return _annotated(wanted, ".".join(part.revision for part in parts.values()))
+    return as_now if as_now == now else _annotated(wanted, ".".join(part.revision for part in parts.values()))
 
 
 def _annotated(template: Json, marker: str | None) -> Json:
@@ -230,13 +238,22 @@ def _annotated(template: Json, marker: str | None) -> Json:
     return {**template, "metadata": metadata} if metadata or "metadata" in template else template
 
 
-def same_but_for_leftovers(now: Json, wanted: Json, record: Record) -> bool:
-    """Tell whether all that differs is keys of our probes that stayed behind in the author's own."""
+def same_but_for_leftovers(now: Json, wanted: Json, before: Record, after: Record) -> bool:
+    """Tell whether all that differs, if anything, is keys of our probes that stayed behind in the author's own."""
+    if now == wanted:
+        return True
     there = {container["name"]: container for container in wanted["spec"]["containers"]}
     swapped = []
     for container in now["spec"]["containers"]:
-        filled = {probe for part in record.parts.values() for probe in part.fills.get(container["name"], ())}
-        other = there.get(container["name"], {})
-        probes = {name: other[name] for name in fill.PROBES if name in filled & other.keys() & container.keys()}
+        name = container["name"]
+        taken_over = _probes(before, name) - _probes(after, name)
+        other = there.get(name, {})
+        probes = {probe: other[probe] for probe in taken_over & other.keys() & container.keys()}
         swapped.append({**container, **probes})
-    return _unmarked({**now, "spec": {**now["spec"], "containers": swapped}}) == _unmarked(wanted)
+    as_wanted = {**now, "spec": {**now["spec"], "containers": swapped}}
+    return _annotated(as_wanted, None) == _annotated(wanted, None)
+
+
+def _probes(record: Record, container: str) -> set[str]:
+    filled = {name for part in record.parts.values() for name in part.fills.get(container, ())}
+    return filled.intersection(PROBES)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sidecarpolicy.api import quantity
@@ -15,10 +15,10 @@ from sidecarpolicy.api.policy import Fill, Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning import canonical
 from sidecarpolicy.planning.authorship import Author
+from sidecarpolicy.planning.policy import PROBES
 from sidecarpolicy.planning.template import merge
 
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
-_LISTS = {"volumeMounts": "mountPath", "env": "name"}
+LISTS = {"volumeMounts": "mountPath", "env": "name"}
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _OVERCOMMITTED = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Of every other resource Kubernetes wants request and limit equal."""
@@ -33,17 +33,24 @@ class Filled:
     notes: tuple[tuple[NoteReason, str], ...] = ()
 
 
-def fill(container: Json, rules: Sequence[Fill], now: Json) -> Filled:
-    """Fill one container of the app where it has nothing.
+@dataclass(frozen=True, slots=True)
+class There:
+    """A container as it stands in the cluster, and what of it we filled."""
 
-    `container` is the author's, without anything of ours; `now` is the same container as it stands in the cluster,
-    whose spelling of our values (API defaults) is kept.
-    """
+    now: Json = field(default_factory=dict)
+    before: Json = field(default_factory=dict)
+
+
+NOWHERE = There()
+
+
+def fill(container: Json, rules: Sequence[Fill], there: There = NOWHERE) -> Filled:
+    """Fill one container of the app, given without anything of ours, where it has nothing."""
     result, filled, notes = container, dict[str, Any](), list[tuple[NoteReason, str]]()
     for rule in rules:
         for step in (_fill_lists, _fill_resources, _fill_probes):
-            done = step(result, rule, now)
-            result, filled = done.container, _joined(filled, done.filled)
+            done = step(result, rule, there)
+            result, filled = done.container, joined(filled, done.filled)
             notes += done.notes
     return Filled(result, filled, tuple(notes))
 
@@ -51,9 +58,9 @@ def fill(container: Json, rules: Sequence[Fill], now: Json) -> Filled:
 def unfill(container: Json, filled: Json, author: Author) -> Json:
     """Return the container without what we filled and its author neither changed nor wrote."""
     result = dict(container)
-    for field, key in _LISTS.items():
-        if field in filled and field in result:
-            _put(result, field, _without(result, field, filled[field], key, author))
+    for name, key in LISTS.items():
+        if name in filled and name in result:
+            _put(result, name, _without(result, name, filled[name], key, author))
     if "resources" in filled and "resources" in result:
         result["resources"] = _own_resources(result, filled["resources"], author)
     for probe in PROBES:
@@ -62,85 +69,93 @@ def unfill(container: Json, filled: Json, author: Author) -> Json:
     return result
 
 
-def _put(container: Json, field: str, value: Any) -> None:
+def _put(container: Json, name: str, value: Any) -> None:
     """Set a field of our own copy; the API server stores no empty list or probe."""
     if value:
-        container[field] = value
+        container[name] = value
     else:
-        del container[field]
+        del container[name]
 
 
-def _joined(first: Json, second: Json) -> Json:
-    """Join what two rules filled: lists add up, resources key by key, probes stand alone."""
+def joined(first: Json, second: Json) -> Json:
+    """Join what two rules, or two policies, filled: lists add up, resources key by key, probes stand alone."""
     result = dict(first)
-    for field, value in second.items():
-        match value, result.get(field):
+    for name, value in second.items():
+        match value, result.get(name):
             case list(), list() as there:
-                result[field] = [*there, *value]
+                result[name] = [*there, *value]
             case dict(), dict() as there:
-                result[field] = _joined(there, value)
+                result[name] = joined(there, value)
             case _:
-                result[field] = value
+                result[name] = value
     return result
 
 
-def _fill_lists(container: Json, rule: Fill, now: Json) -> Filled:
+def _fill_lists(container: Json, rule: Fill, there: There) -> Filled:
     filled: Json = {}
     notes: list[tuple[NoteReason, str]] = []
     result = dict(container)
-    for field, key in _LISTS.items():
-        there = {item[key] for item in result.get(field, ())}
-        added = [item for item in getattr(rule, field) if item[key] not in there]
-        if field == "volumeMounts":
-            notes += [_path_taken(container, item) for item in rule.volumeMounts if _is_taken(container, item)]
+    for name, key in LISTS.items():
+        own = {item[key]: item for item in result.get(name, ())}
+        asked: list[Json] = getattr(rule, name)
+        notes += [_taken(container, name, item) for item in asked if not _is_free(own, item, key)]
+        added = [item for item in asked if item[key] not in own]
         if added:
-            stored = {item[key]: item for item in now.get(field, ())}
-            result[field] = [*result.get(field, ()), *(_as_stored(item, stored.get(item[key])) for item in added)]
-            filled[field] = added
+            now, before = ({item[key]: item for item in where.get(name, ())} for where in (there.now, there.before))
+            ours = (_as_stored(item, now.get(item[key]), before.get(item[key])) for item in added)
+            result[name] = [*result.get(name, ()), *ours]
+            filled[name] = added
     return Filled(result, filled, tuple(notes))
 
 
-def _as_stored(item: Json, stored: Json | None) -> Json:
-    return stored if stored is not None and merge.covers(stored, item) else item
+def _as_stored(value: Json, now: Json | None, before: Json | None) -> Json:
+    """Return our value with what the API server filled in beside what we filled before."""
+    return dict(merge.merged(now, value, before)) if now and before and merge.covers(now, before) else value
 
 
-def _is_taken(container: Json, mount: Json) -> bool:
-    return any(
-        own["mountPath"] == mount["mountPath"] and not merge.covers(own, mount)
-        for own in container.get("volumeMounts", ())
-    )
+def _is_free(own: Json, item: Json, key: str) -> bool:
+    return item[key] not in own or merge.covers(own[item[key]], item)
 
 
-def _path_taken(container: Json, mount: Json) -> tuple[NoteReason, str]:
+def _taken(container: Json, name: str, item: Json) -> tuple[NoteReason, str]:
+    if name == "env":
+        return (
+            NoteReason.VARIABLE_TAKEN,
+            f"container {container['name']} sets {item['name']} itself, and keeps its value: give the policy's"
+            " variable another name, or leave it out",
+        )
     return (
         NoteReason.MOUNT_PATH_TAKEN,
-        f"container {container['name']} mounts another volume at {mount['mountPath']}, so {mount['name']} is not"
+        f"container {container['name']} mounts something else at {item['mountPath']}, so {item['name']} is not"
         " mounted there: give the policy another mountPath",
     )
 
 
-def _fill_resources(container: Json, rule: Fill, now: Json) -> Filled:
-    del now
+def _fill_resources(container: Json, rule: Fill, there: There) -> Filled:
+    del there
     own = container.get("resources") or {}
     requests, limits = dict(own.get("requests") or {}), dict(own.get("limits") or {})
-    filled: Json = {}
+    filled: dict[str, Json] = {"requests": {}, "limits": {}}
     notes = []
     for name, amount in (rule.resources.get("requests") or {}).items():
         if name not in requests:
-            requests[name] = _at_most(name, amount, limits.get(name))
-            filled.setdefault("requests", {})[name] = requests[name]
-    for name, amount in (rule.resources.get("limits") or {}).items():
-        if name in limits:
-            continue
-        if name not in requests:
+            requests[name] = filled["requests"][name] = _at_most(name, amount, limits.get(name))
+    for name, amount in _limits(rule, filled["requests"]).items():
+        if name not in limits and name not in requests:
             notes.append(_no_request(container, name))
-            continue
-        limits[name] = _at_least(name, amount, requests[name])
-        filled.setdefault("limits", {})[name] = limits[name]
+        elif name not in limits:
+            limits[name] = filled["limits"][name] = _at_least(name, amount, requests[name])
+    filled = {side: amounts for side, amounts in filled.items() if amounts}
     if not filled:
         return Filled(container, {}, tuple(notes))
     resources = {**own, **({"limits": limits} if limits else {}), **({"requests": requests} if requests else {})}
     return Filled({**container, "resources": resources}, {"resources": filled}, tuple(notes))
+
+
+def _limits(rule: Fill, requests: Json) -> Json:
+    """Return the limits that a rule asks for; a request that may not be overcommitted is one as well."""
+    implied = {name: amount for name, amount in requests.items() if name not in _OVERCOMMITTED}
+    return {**implied, **(rule.resources.get("limits") or {})}
 
 
 def _at_most(name: str, amount: str, limit: str | None) -> str:
@@ -163,23 +178,23 @@ def _no_request(container: Json, name: str) -> tuple[NoteReason, str]:
     )
 
 
-def _fill_probes(container: Json, rule: Fill, now: Json) -> Filled:
-    del now
+def _fill_probes(container: Json, rule: Fill, there: There) -> Filled:
     result, filled, notes = dict(container), dict[str, Any](), []
     for name in PROBES:
         asked: Json | None = getattr(rule, name)
         if not asked or name in container:
             continue
-        if not _is_declared(container, asked):
+        if not is_declared(container, asked):
             notes.append(_no_port(container, name))
             continue
-        result[name] = filled[name] = canonical.probe(asked)
+        filled[name] = canonical.probe(asked)
+        result[name] = _as_stored(filled[name], there.now.get(name), there.before.get(name))
     return Filled(result, filled, tuple(notes))
 
 
-def _is_declared(container: Json, probe: Json) -> bool:
-    """A named port resolves only inside its own container (pkg/probe/util.go); a wrong one restarts the app for ever."""
-    handler = next((probe[name] for name in _HANDLERS if name in probe), {})
+def is_declared(container: Json, probe: Json) -> bool:
+    """Tell whether a container has a probe's port: a named one resolves only there (pkg/probe/util.go)."""
+    handler: Json = next((probe[name] for name in _HANDLERS if name in probe), {})
     port = handler.get("port")
     if port is None:
         return True
@@ -197,16 +212,16 @@ def _no_port(container: Json, probe: str) -> tuple[NoteReason, str]:
     )
 
 
-def _without(container: Json, field: str, ours: list[Json], key: str, author: Author) -> list[Json]:
+def _without(container: Json, section: str, ours: list[Json], key: str, author: Author) -> list[Json]:
     filled = {item[key]: item for item in ours}
 
     def is_ours(item: Json) -> bool:
         name = item[key]
         if name not in filled or not merge.covers(item, filled[name]):
             return False
-        return not author.wrote(container["name"], field, name)
+        return not author.wrote(container["name"], section, name)
 
-    return [item for item in container[field] if not is_ours(item)]
+    return [item for item in container[section] if not is_ours(item)]
 
 
 def _own_resources(container: Json, ours: Json, author: Author) -> Json:
@@ -236,7 +251,23 @@ def _own_probe(container: Json, name: str, ours: Json, author: Author) -> Json:
     def is_ours(key: str) -> bool:
         return bool(current[key] == filled.get(key)) and not author.wrote(container["name"], name, key)
 
-    own = {key: value for key, value in container[name].items() if not is_ours(key)}
     if current == filled and all(is_ours(key) for key in filled):
         return {}
-    return canonical.probe(own) if any(handler in own for handler in _HANDLERS) else container[name]
+    own = {key: value for key, value in container[name].items() if not is_ours(key)}
+    handler = next((key for key in _HANDLERS if key in own), None)
+    if handler is None:
+        return dict(container[name])
+    own[handler] = _own_handler(own[handler], filled.get(handler, {}), author, (container["name"], name, handler))
+    return canonical.probe(own)
+
+
+def _own_handler(current: Json, ours: Json, author: Author, path: tuple[str, ...]) -> Json:
+    """Return a handler without keys of ours that the author's apply was merged into."""
+    container, *steps = path
+    if not author.wrote(container, *steps):
+        return current
+    return {
+        key: value
+        for key, value in current.items()
+        if key not in ours or value != ours[key] or author.wrote(container, *steps, key)
+    }

@@ -1,4 +1,7 @@
-"""How a value of ours meets the one that is there: ours wins field by field, what others set beside it stays."""
+"""How a value of ours meets the one that is there: ours wins field by field, what others set beside it stays.
+
+Ours is canonical, see `planning.canonical`: it says nothing that the API server would not store.
+"""
 
 from __future__ import annotations
 
@@ -52,34 +55,34 @@ def same_order(current: list[Json], wanted: list[Json], key: str) -> list[Json]:
     return sorted(wanted, key=lambda item: places[item[key]])
 
 
+def with_list(spec: Json, field: str, items: list[Json]) -> Json:
+    """Return the pod spec with a list in it; the API server stores no empty one."""
+    if items:
+        return {**spec, field: items}
+    return {key: value for key, value in spec.items() if key != field}
+
+
 def _merged_map(current: Json, ours: Json, previous: Json) -> Json:
     rivals = {name for group in _ONE_OF if group & ours.keys() for name in group - ours.keys()}
     result = {
-        name: value
-        for name, value in current.items()
-        if name in ours or (name not in previous and name not in rivals)
+        name: value for name, value in current.items() if name in ours or (name not in previous and name not in rivals)
     }
     for name, value in ours.items():
-        if name in current:
-            result[name] = merged(current[name], value, previous.get(name), name)
-        elif value or value is None or _is_kept_empty(value):
-            result[name] = value
+        result[name] = merged(current[name], value, previous.get(name), name) if name in current else value
     return result
-
-
-def _is_kept_empty(value: Any) -> bool:
-    # The API server drops "", 0, false and [] from most fields, but keeps {} (emptyDir: {}, securityContext: {}).
-    return isinstance(value, dict)
 
 
 def _merged_list(current: list[Any], ours: list[Any], previous: list[Any], keys: tuple[str, ...] | None) -> list[Any]:
     if keys is None:
         if len(current) != len(ours):
             return ours
-        return [merged(there, wanted, wanted) for there, wanted in zip(current, ours, strict=True)]
+        before_each = previous if len(previous) == len(ours) else ours
+        return [merged(*items) for items in zip(current, ours, before_each, strict=True)]
     there = {_key(item, keys): item for item in current}
     before = {_key(item, keys): item for item in previous}
-    wanted = {_key(item, keys): merged(there.get(_key(item, keys)), item, before.get(_key(item, keys))) for item in ours}
+    wanted = {
+        _key(item, keys): merged(there.get(_key(item, keys)), item, before.get(_key(item, keys))) for item in ours
+    }
     others = {key: item for key, item in there.items() if key not in wanted and key not in before}
     if [key for key in there if key in wanted] == list(wanted):
         return [wanted.get(key, item) for key, item in there.items() if key in wanted or key in others]

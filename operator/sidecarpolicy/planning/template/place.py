@@ -12,8 +12,10 @@ containers are merged without changing theirs. With `before` sorted ahead of `af
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import accumulate
 
 from sidecarpolicy.planning.policy import Item
 
@@ -51,29 +53,55 @@ def place(author: Sequence[str], ours: Sequence[Placed]) -> list[str] | Cycle:
 
 def _sequence(ours: Sequence[Placed]) -> list[Placed] | Cycle:
     """Order ours among themselves: anchors between them first, then class, policy and listing."""
+    direct = _follows(ours)
+    try:
+        # An anchor that two of ours share orders them, be it there or not: before it, after it.
+        return _sorted(ours, _through_shared_anchors(ours, direct))
+    except CycleError:
+        pass
+    try:
+        return _sorted(ours, direct)
+    except CycleError as error:
+        return _cycle([ours[number] for number in sorted(set(error.args[1]))])
+
+
+def _sorted(ours: Sequence[Placed], follows: Mapping[int, set[int]]) -> list[Placed]:
+    """Return a topological order, of those that are free the first by class, policy and listing; or CycleError."""
+    sorter = TopologicalSorter(follows)
+    sorter.prepare()
+    free: list[tuple[int, int]] = []
+    order = []
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            heapq.heappush(free, (_class(ours[number].item), number))
+        _, number = heapq.heappop(free)
+        order.append(ours[number])
+        sorter.done(number)
+    return order
+
+
+def _follows(ours: Sequence[Placed]) -> dict[int, set[int]]:
+    """Return, for each of ours, which of ours it has to follow."""
     index = {placed.item.name: number for number, placed in enumerate(ours)}
-    follows: dict[int, set[int]] = {number: set() for number in range(len(ours))}
+    follows = {
+        number: {index[name] for name in ours[number].item.after if name in index} for number in range(len(ours))
+    }
     for number, placed in enumerate(ours):
-        for name in placed.item.after:
-            if name in index:
-                follows[number].add(index[name])
         for name in placed.item.before:
             if name in index:
                 follows[index[name]].add(number)
-    ready = [(_class(ours[number].item), number) for number, needs in follows.items() if not needs]
-    heapq.heapify(ready)
-    order: list[int] = []
-    while ready:
-        _, number = heapq.heappop(ready)
-        order.append(number)
-        for other, needs in follows.items():
-            if number in needs:
-                needs.discard(number)
-                if not needs:
-                    heapq.heappush(ready, (_class(ours[other].item), other))
-    if len(order) < len(ours):
-        return _cycle([ours[number] for number in follows if number not in order])
-    return [ours[number] for number in order]
+    return follows
+
+
+def _through_shared_anchors(ours: Sequence[Placed], follows: Mapping[int, set[int]]) -> dict[int, set[int]]:
+    leading: dict[str, set[int]] = {}
+    for number, placed in enumerate(ours):
+        for name in placed.item.before:
+            leading.setdefault(name, set()).add(number)
+    return {
+        number: needs.union(*(leading.get(name, ()) for name in ours[number].item.after))
+        for number, needs in follows.items()
+    }
 
 
 def _class(item: Item) -> int:
@@ -93,21 +121,20 @@ def _class(item: Item) -> int:
 def _slots(author: Sequence[str], sequence: Sequence[Placed]) -> list[int] | Cycle:
     """Return, for each of ours, how many of the author's stand before it."""
     bounds = [_bounds(placed.item, author) for placed in sequence]
-    latest = list(bounds)
-    for index in range(len(sequence) - 2, -1, -1):
-        latest[index] = (latest[index][0], min(latest[index][1], latest[index + 1][1]))
+    # Who stands later may hold back who stands before it.
+    latest = list(accumulate((last for _, last in reversed(bounds)), min))[::-1]
     slots: list[int] = []
     for index, placed in enumerate(sequence):
-        earliest = max(bounds[index][0], slots[-1] if slots else 0)
-        if earliest > latest[index][1]:
+        earliest = max(bounds[index][0], *slots[-1:], 0)
+        if earliest > latest[index]:
             return _cycle(_quarrel(sequence, bounds, index))
-        slots.append(latest[index][1] if _hangs(placed.item) and bounds[index][1] < len(author) else earliest)
+        slots.append(latest[index] if _hangs(placed.item, author) else earliest)
     return slots
 
 
-def _hangs(item: Item) -> bool:
-    """Only `before` is given: it stands directly before its anchor."""
-    return bool(item.before) and not item.after
+def _hangs(item: Item, author: Sequence[str]) -> bool:
+    """It stands directly before an init container of the author, since only `before` is given."""
+    return not item.after and any(name in author for name in item.before)
 
 
 def _bounds(item: Item, author: Sequence[str]) -> tuple[int, int]:

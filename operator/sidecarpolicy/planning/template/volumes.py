@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from sidecarpolicy.api.policy import Json
+from sidecarpolicy.planning.authorship import Author
 from sidecarpolicy.planning.template import merge
 
 
@@ -24,18 +25,18 @@ def add(spec: Json, wanted: Sequence[Json], found: Mapping[str, Json], previous:
     return {**spec, "volumes": [*spec.get("volumes", ()), *ours]}
 
 
-def remove(spec: Json, names: Collection[str]) -> tuple[Json, dict[str, Json]]:
-    """Return the pod spec without our volumes, and what they held; what the author mounts as well stays."""
+def remove(spec: Json, names: Collection[str], author: Author) -> tuple[Json, dict[str, Json]]:
+    """Return the pod spec without our volumes, and what they held; what the author lists or mounts as well stays."""
     mounted = {
-        mount["name"]
+        use["name"]
         for container in (*spec.get("containers", ()), *spec.get("initContainers", ()))
-        for mount in container.get("volumeMounts", ())
+        for use in (*container.get("volumeMounts", ()), *container.get("volumeDevices", ()))
     }
-    volumes = spec.get("volumes") or []
-    taken = {volume["name"]: volume for volume in volumes if volume["name"] in names and volume["name"] not in mounted}
+    taken = {
+        volume["name"]: volume
+        for volume in spec.get("volumes", ())
+        if volume["name"] in names and volume["name"] not in mounted and not author.lists("volumes", volume["name"])
+    }
     if not taken:
         return spec, {}
-    rest = [volume for volume in volumes if volume["name"] not in taken]
-    without = {key: value for key, value in spec.items() if key != "volumes"}
-    # The API server stores no empty list of volumes.
-    return ({**spec, "volumes": rest} if rest else without), taken
+    return merge.with_list(spec, "volumes", [one for one in spec["volumes"] if one["name"] not in taken]), taken

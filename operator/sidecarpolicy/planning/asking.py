@@ -1,0 +1,88 @@
+"""What is asked of workloads at one moment, and what of it concerns one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sidecarpolicy.api import names
+from sidecarpolicy.planning.policy import Policy, PolicyRef
+from sidecarpolicy.planning.record import Part
+from sidecarpolicy.planning.trust import History
+from sidecarpolicy.planning.workload import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """All that is asked of workloads at one moment."""
+
+    policies: tuple[Policy, ...] = ()
+    """In order, the one that wins a conflict first."""
+    unreadable: frozenset[PolicyRef] = frozenset()
+    """Policies whose spec makes no sense: what they added stays as it is."""
+    history: History = field(default_factory=History)
+    excluded: frozenset[str] = names.SYSTEM_NAMESPACES
+    """Namespaces where no policy acts."""
+    may_convert: bool = False
+    server: tuple[int, int] = (0, 0)
+    """The API server's version; as old as can be where nobody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """What the policies have to do with one workload."""
+
+    asking: Asking
+    ref: Ref
+    parts: Mapping[str, Part]
+    """What they added to it."""
+    selecting: Sequence[Policy]
+    opted_out: bool
+    """Its author keeps every policy away, also those that are paused."""
+
+    def acting(self) -> list[Policy]:
+        """The policies at the revision that may be written: the newest, or the one that is there."""
+        if self.opted_out:
+            return []
+        selecting = {policy.ref for policy in self.selecting}
+        candidates = (
+            (policy if policy.ref in selecting else None) if policy.acts else self._there(policy)
+            for policy in self.asking.policies
+            if not policy.deleting
+        )
+        return [policy for policy in candidates if policy is not None]
+
+    def wished(self) -> list[Policy]:
+        """The policies at their newest revision, as if those that pause or only audit wrote."""
+        return [policy for policy in self.selecting if policy.accepted]
+
+    def frozen(self) -> frozenset[str]:
+        """Parts that stay as they are: of policies that cannot be read, or at a revision that nobody knows any more."""
+        if self.opted_out:
+            return frozenset()
+        unreadable = {ref.key for ref in self.asking.unreadable if self._is_near(ref)}
+        unknown = {
+            policy.ref.key
+            for policy in self.asking.policies
+            if not policy.acts and not policy.deleting and self._is_near(policy.ref) and self._there(policy) is None
+        }
+        return frozenset((unreadable | unknown) & self.parts.keys())
+
+    def _there(self, policy: Policy) -> Policy | None:
+        """The policy at the revision that the workload has; None if it has none that is known."""
+        part = self.parts.get(policy.ref.key) if self._is_near(policy.ref) else None
+        content = self.asking.history.contents.get(part.revision) if part else None
+        return replace(policy, revision=part.revision, content=content) if part and content else None
+
+    def _is_near(self, policy: PolicyRef) -> bool:
+        """Tell whether a policy may have to do with the workload, so that its key in the record is its own."""
+        return policy.namespace in ("", self.ref.namespace)
+
+
+def released(asking: Asking, ref: Ref) -> frozenset[str]:
+    """Return whose parts are left to the author for good: policies that go with `deletion: Keep`."""
+    return frozenset(
+        policy.ref.key
+        for policy in asking.policies
+        if policy.deleting and policy.deletion == "Keep" and policy.ref.namespace in ("", ref.namespace)
+    )
