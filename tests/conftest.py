@@ -1,12 +1,21 @@
 """What every test may ask for: a cluster, started on first use and shared by the run, and a namespace in it."""
 
+import hashlib
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
-from localcluster import LocalCluster
+import running
+from localcluster import LocalCluster, binaries
+from localcluster.locks import locked
+from localcluster.startup import make_way
+from running import Operator
+
+StartOperator = Callable[..., Operator]
 
 Kubectl = Callable[..., str]
 
@@ -45,3 +54,61 @@ def kubectl(cluster: LocalCluster, namespace: str) -> Kubectl:
         return cluster.kubectl(*arguments, f"--namespace={namespace}", stdin=stdin)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: LocalCluster) -> None:
+    """The kinds, the rights and the admission policies of `manifests/`, in force."""
+    with locked(binaries.cache() / "start.lock", "the operator being installed"):
+        running.install(cluster)
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:  # noqa: ARG001 - it has to be there
+    """The one operator of this run, under its own account, shared by all workers; it ends with the last of them."""
+    # One for each API server: two would write at the same time.
+    server = hashlib.sha256(cluster.server.encode()).hexdigest()[:12]
+    directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-operator-{server}"
+    with locked(binaries.cache() / "start.lock", "the operator being started"):
+        try:
+            shared = Operator.attach(directory)
+        except OSError:
+            make_way(directory)
+            shared = Operator.start(running.kubeconfig(cluster), directory)
+    with shared:
+        yield shared
+
+
+@pytest.fixture(autouse=True)
+def operator_lives(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test during which the shared operator ended has failed, and says what the operator said last."""
+    yield
+    if "operator" in request.fixturenames:
+        operator: Operator = request.getfixturevalue("operator")
+        assert operator.exit_code is None, f"the operator has ended; its log ends:\n{operator.log[-5000:]}"
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[LocalCluster]:
+    """A control plane of this module's own, without an operator, for what would disturb others.
+
+    Mark the module `pytest.mark.xdist_group("own-cluster")`, so that one such runs at a time.
+    """
+    with LocalCluster.start() as cluster:
+        running.install(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def start_operator(own_cluster: LocalCluster) -> Iterator[StartOperator]:
+    """Start an operator of this test's own on the own cluster, with any flags; it ends with the test."""
+    started: list[Operator] = []
+
+    def start(*flags: str, kubeconfig: Path | None = None) -> Operator:
+        directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-operator-{uuid.uuid4().hex[:12]}"
+        started.append(Operator.start(kubeconfig or running.kubeconfig(own_cluster), directory, *flags))
+        return started[-1]
+
+    yield start
+    for operator in started:
+        operator.close()

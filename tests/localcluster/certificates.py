@@ -2,6 +2,8 @@
 
 import datetime
 import ipaddress
+import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +43,20 @@ class Pair:
         key.touch(mode=0o600)
         key.write_bytes(self.key)
 
+    def context(self) -> ssl.SSLContext:
+        """Return what a server in this process needs to serve with it."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        with tempfile.TemporaryDirectory() as directory:
+            self.write(Path(directory), "server")
+            context.load_cert_chain(f"{directory}/server.crt", f"{directory}/server.key")
+        return context
+
 
 class Authority:
     """Signs certificates with a key that lives as long as this object."""
 
-    def __init__(self, now: datetime.datetime) -> None:
-        self._now = now
+    def __init__(self) -> None:
+        self._now = datetime.datetime.now(datetime.UTC)  # noqa: TID251 - servers and clients go by the real clock
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("sidecarpolicy-local-cluster")
         constraints = x509.BasicConstraints(ca=True, path_length=0)
@@ -54,9 +64,9 @@ class Authority:
         self._certificate = builder.add_extension(_SIGNING, critical=True).sign(self._key, hashes.SHA256())
 
     @property
-    def certificate(self) -> bytes:
+    def certificate(self) -> str:
         """The authority's own certificate, as PEM."""
-        return self._certificate.public_bytes(serialization.Encoding.PEM)
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def server(self) -> Pair:
         """Return a certificate for servers on loopback."""

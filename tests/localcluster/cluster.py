@@ -1,5 +1,6 @@
 """A running control plane and what a test asks of it."""
 
+import base64
 import contextlib
 import json
 import os
@@ -69,7 +70,13 @@ class LocalCluster:
     @property
     def server(self) -> str:
         """The address of the API server."""
-        return self.kubectl("config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}")
+        return self.endpoint()[0]
+
+    def endpoint(self) -> tuple[str, str]:
+        """Return the address of the API server and the authority that it is known by."""
+        arguments = ("config", "view", "--minify", "--flatten", "--raw", "--output=json")
+        known = json.loads(self.kubectl(*arguments))["clusters"][0]["cluster"]
+        return known["server"], base64.b64decode(known["certificate-authority-data"]).decode()
 
     @property
     def directory(self) -> Path:
@@ -112,14 +119,13 @@ class LocalCluster:
         self.kubectl("create", "namespace", name)
         self.kubectl("wait", f"--namespace={name}", "--for=create", "serviceaccount/default", "--timeout=60s")
 
-    def kubeconfig_for(self, namespace: str, service_account: str, server: str | None = None) -> Path:
-        """Return a kubeconfig that acts as a service account, at `server` instead of the API server if given."""
+    def kubeconfig_for(self, namespace: str, service_account: str, endpoint: tuple[str, str] | None = None) -> Path:
+        """Return a kubeconfig that acts as a service account, at another endpoint than the API server's if given."""
         token = self.kubectl("create", "token", service_account, f"--namespace={namespace}", "--duration=24h").strip()
-        content = json.loads(self.kubectl("config", "view", "--minify", "--raw", "--output=json"))
-        cluster = content["clusters"][0]["cluster"] | ({"server": server} if server else {})
+        content = kubeconfig.with_token(*(endpoint or self.endpoint()), token, namespace)
         handle, path = tempfile.mkstemp(dir=self._scratch, prefix=f"{service_account}-", suffix=".kubeconfig")
         os.close(handle)
-        return kubeconfig.write(Path(path), kubeconfig.with_token(cluster, token, namespace))
+        return kubeconfig.write(Path(path), content)
 
     def restart_api_server(self) -> None:
         """Stop the API server, start it with the same command and return when it is ready."""

@@ -29,14 +29,17 @@ class Hold:
             handle = theirs.fileno()
             command = [sys.executable, "-I", "-S", keeper.__file__, str(directory), str(handle)]
             # A session of its own: ctrl-C at the terminal goes to us, and we decide what ends.
-            subprocess.Popen(
-                command,
-                pass_fds=[handle],
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=(directory / "keeper.log").open("wb"),
-            )
+            with (directory / "keeper.log").open("wb") as log:
+                keeping = subprocess.Popen(
+                    command,
+                    pass_fds=[handle],
+                    start_new_session=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                )
+        # It may outlive us, when others hold it too; a child that ended must be waited for by somebody.
+        threading.Thread(target=keeping.wait, daemon=True).start()
         return cls(ours)
 
     @classmethod
@@ -69,7 +72,7 @@ class Hold:
 
     def release(self) -> None:
         """Let go. When nobody else holds the cluster, return when everything has stopped."""
-        with self._turn, self._connection:
+        with self._turn, self._connection, self._answers:
             self._connection.shutdown(socket.SHUT_WR)
             self._answers.read()
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-GRACE = 5.0
+GRACE = 2.0
 PR_SET_PDEATHSIG = 1
 
 

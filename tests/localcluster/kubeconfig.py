@@ -9,16 +9,15 @@ import yaml
 from localcluster.certificates import Pair
 
 
-def with_certificate(server: str, authority: bytes, pair: Pair) -> dict[str, Any]:
+def with_certificate(server: str, authority: str, pair: Pair) -> dict[str, Any]:
     """Return a kubeconfig for the holder of a client certificate."""
     user = {"client-certificate-data": _encoded(pair.certificate), "client-key-data": _encoded(pair.key)}
-    cluster = {"server": server, "certificate-authority-data": _encoded(authority)}
-    return _kubeconfig(cluster, user)
+    return _kubeconfig(server, authority, user)
 
 
-def with_token(cluster: dict[str, Any], token: str, namespace: str) -> dict[str, Any]:
+def with_token(server: str, authority: str, token: str, namespace: str) -> dict[str, Any]:
     """Return a kubeconfig for the bearer of a token."""
-    return _kubeconfig(cluster, {"token": token}, namespace)
+    return _kubeconfig(server, authority, {"token": token}, namespace)
 
 
 def write(path: Path, content: dict[str, Any]) -> Path:
@@ -28,7 +27,8 @@ def write(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def _kubeconfig(cluster: dict[str, Any], user: dict[str, str], namespace: str = "default") -> dict[str, Any]:
+def _kubeconfig(server: str, authority: str, user: dict[str, str], namespace: str = "default") -> dict[str, Any]:
+    cluster = {"server": server, "certificate-authority-data": _encoded(authority.encode())}
     context = {"cluster": "local", "user": "local", "namespace": namespace}
     return {
         "apiVersion": "v1",

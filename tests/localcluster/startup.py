@@ -1,7 +1,6 @@
 """From an empty directory to a control plane that serves and gives every namespace its service account."""
 
 import contextlib
-import datetime
 import json
 import shutil
 import socket
@@ -71,21 +70,22 @@ def _start_once(directory: Path, programs: Binaries) -> Hold:
     hold = Hold.on_new(directory)
     try:
         _write_files(layout)
-        _start_programs(layout, hold)
+        pids = _start_programs(layout, hold)
         _populate(layout)
         wait_until_served(directory, layout.server + USABLE, hold)
+        _fail_if_ended(directory, hold)
+        (directory / FACTS).write_text(json.dumps({"server": layout.server, "pids": pids}))
     except BaseException:
         hold.release()
         raise
     return hold
 
 
-def _start_programs(layout: Layout, hold: Hold) -> None:
+def _start_programs(layout: Layout, hold: Hold) -> dict[str, int]:
     commands = plane.commands(layout)
     pids = {name: hold.start(name, commands[name], layout.log(name)) for name in plane.SERVERS}
     wait_until_served(layout.directory, layout.server + READY, hold)
-    pids |= {name: hold.start(name, commands[name], layout.log(name)) for name in plane.CLIENTS}
-    (layout.directory / FACTS).write_text(json.dumps({"server": layout.server, "pids": pids}))
+    return pids | {name: hold.start(name, commands[name], layout.log(name)) for name in plane.CLIENTS}
 
 
 def _free_ports() -> tuple[int, int]:
@@ -97,9 +97,8 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _write_files(layout: Layout) -> None:
-    now = datetime.datetime.now(datetime.UTC)  # noqa: TID251 - certificates are valid from the real now
-    authority = Authority(now)
-    (layout.directory / "ca.crt").write_bytes(authority.certificate)
+    authority = Authority()
+    (layout.directory / "ca.crt").write_text(authority.certificate)
     authority.server().write(layout.directory, "server")
     signing_keys().write(layout.directory, "tokens")
     for name, (user, *groups) in IDENTITIES.items():
