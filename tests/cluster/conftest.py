@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from localcluster import LocalCluster
 
 from cluster.objects import Json
+from localcluster import LocalCluster
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster.client import Client, connect
 from sidecarpolicy.cluster.resources import path_of

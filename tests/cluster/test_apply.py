@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from localcluster import LocalCluster
 
 from cluster.conftest import Create
 from cluster.objects import SIDECAR, TEMPLATE, Json, add, change, containers, cron_job, deployment
+from localcluster import LocalCluster
 from sidecarpolicy.api.names import FIELD_MANAGER
 from sidecarpolicy.cluster import read, write
 from sidecarpolicy.cluster.client import Client, connect

@@ -11,8 +11,8 @@ from sidecarpolicy.api.names import FIELD_MANAGER
 from sidecarpolicy.cluster.claims import trimmed_claims
 
 APP = 'k:{"name":"app"}'
-MOUNT = {'k:{"mountPath":"/logs"}': {".": {}, "f:mountPath": {}, "f:name": {}}}
-SIDECARS = {".": {}, 'k:{"name":"shipper"}': {".": {}, "f:name": {}, "f:resources": {}, "f:restartPolicy": {}}}
+MOUNT: Json = {'k:{"mountPath":"/logs"}': {".": {}, "f:mountPath": {}, "f:name": {}}}
+SIDECARS: Json = {".": {}, 'k:{"name":"shipper"}': {".": {}, "f:name": {}, "f:resources": {}, "f:restartPolicy": {}}}
 
 
 def pod(fields: Json) -> Json:
@@ -60,8 +60,8 @@ def test_only_whole_items_are_kept(claimed: Json, kept: Json) -> None:
 
 
 def test_path_of_a_cron_job_is_deeper() -> None:
-    claimed = {"f:spec": {"f:jobTemplate": {"f:spec": {"f:template": {"f:spec": {"f:containers": {APP: {}}}}}}}}
-    record = {"f:metadata": {"f:annotations": {"f:sidecarpolicy.dev/applied": {}}}}
+    claimed: Json = {"f:spec": {"f:jobTemplate": {"f:spec": {"f:template": {"f:spec": {"f:containers": {APP: {}}}}}}}}
+    record: Json = {"f:metadata": {"f:annotations": {"f:sidecarpolicy.dev/applied": {}}}}
 
     patch = trimmed_claims(body(entry({**record, **claimed}), kind="CronJob"))
 

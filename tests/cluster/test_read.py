@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from localcluster import LocalCluster
 
 from cluster.conftest import Create
 from cluster.objects import deployment, policy
+from localcluster import LocalCluster
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster import read
 from sidecarpolicy.cluster.client import Client, NotFound, connect

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from localcluster import LocalCluster
 
 from cluster.conftest import Create
 from cluster.objects import SIDECAR, Json, add, change, containers, cron_job, deployment
+from localcluster import LocalCluster
 from sidecarpolicy.cluster import read, write
 from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import MERGE_PATCH, Client

@@ -101,7 +101,7 @@ class Client:
         timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
     ) -> Json:
         """Return the answer; what certainly did not happen is tried again, a write that may have happened never."""
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._send(method, path, query, data, content_type, timeout)

@@ -44,9 +44,7 @@ RESOURCES: dict[str, Resource] = {
     "Namespace": Resource("", "v1", "namespaces", frozenset({"list", "watch"}), namespaced=False),
     "Pod": Resource("", "v1", "pods", frozenset({"list"})),
     "PodTemplate": Resource("", "v1", "podtemplates", frozenset({"create"})),
-    "ControllerRevision": Resource(
-        "apps", "v1", "controllerrevisions", frozenset({"get", "list", "create", "patch", "delete"})
-    ),
+    "ControllerRevision": Resource("apps", "v1", "controllerrevisions", frozenset({"get", "list", "create", "delete"})),
     "Event": Resource("events.k8s.io", "v1", "events", frozenset({"create", "patch"})),
 }
 

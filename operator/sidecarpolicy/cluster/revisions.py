@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.cluster.client import JSON_PATCH, Client, Conflict, NotFound
+from sidecarpolicy.cluster.client import Client, Conflict, NotFound
 from sidecarpolicy.cluster.read import pages
 from sidecarpolicy.cluster.resources import RESOURCES
 from sidecarpolicy.cluster.write import AS_US
@@ -15,6 +15,7 @@ OWNER_LABEL = f"{names.GROUP}/policy-uid"
 """On a ControllerRevision: whose it is; a policy's name may be too long for a label."""
 
 KEPT = 10
+_LOOKS = 5
 
 
 async def revisions(client: Client, *, namespace: str | None = None, owner_uid: str | None = None) -> list[Json]:
@@ -28,23 +29,28 @@ async def save_revision(client: Client, owner: Json, namespace: str, revision: s
     """Keep a policy's content under its revision; saving it again changes nothing."""
     resource = RESOURCES["ControllerRevision"]
     body = _revision(owner, namespace, revision, data)
+    for _ in range(_LOOKS):
+        try:
+            await client.request("POST", resource.path(namespace), query=AS_US, body=body)
+        except Conflict:
+            if await _is_kept(client, resource.path(namespace, body["metadata"]["name"]), body["metadata"]):
+                return
+        else:
+            return
+    raise Conflict(f"revision {body['metadata']['name']} comes and goes in {namespace}")
+
+
+async def _is_kept(client: Client, path: str, wanted: Json) -> bool:
+    """Tell whether the revision there is this policy's; one of a deleted policy of that name is cleared away."""
     try:
-        await client.request("POST", resource.path(namespace), query=AS_US, body=body)
-    except Conflict:
-        await _take_over(client, resource.path(namespace, body["metadata"]["name"]), body["metadata"])
-
-
-async def _take_over(client: Client, path: str, wanted: Json) -> None:
-    # A policy that was deleted and made again finds its predecessor's, which would be collected soon.
-    current = (await client.request("GET", path))["metadata"]
-    if current.get("labels") == wanted["labels"]:
-        return
-    patch = [
-        {"op": "test", "path": "/metadata/uid", "value": current["uid"]},
-        {"op": "add", "path": "/metadata/labels", "value": wanted["labels"]},
-        {"op": "add", "path": "/metadata/ownerReferences", "value": wanted["ownerReferences"]},
-    ]
-    await client.request("PATCH", path, query=AS_US, body=patch, content_type=JSON_PATCH)
+        found = await client.request("GET", path)
+    except NotFound:
+        return False
+    if found["metadata"].get("labels") == wanted["labels"]:
+        return True
+    # The garbage collector is about to delete it.
+    await _delete(client, found)
+    return False
 
 
 async def prune_revisions(client: Client, owner: Json, namespace: str, in_use: Collection[str]) -> None:
