@@ -48,10 +48,13 @@ class Hold:
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(str(directory / SOCKET))
+            hold = cls(connection)
+            # Only an answer shows that the keeper has counted us.
+            hold.ended()
         except OSError:
             connection.close()
             raise
-        return cls(connection)
+        return hold
 
     def start(self, name: str, command: list[str], log: Path) -> int:
         """Start a child and return its process id."""
@@ -79,5 +82,8 @@ class Hold:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._turn:
             self._connection.sendall(json.dumps(request).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(self._answers.readline())
+            line = self._answers.readline()
+        if not line:
+            raise ConnectionResetError("The cluster has ended.")
+        answer: dict[str, Any] = json.loads(line)
         return answer

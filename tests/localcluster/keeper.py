@@ -57,6 +57,9 @@ class Keeper:
 
     async def hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one holder until it goes. The last one's connection is closed by our own end."""
+        if self.released.is_set():
+            writer.close()
+            return
         self.holders += 1
         with contextlib.suppress(ConnectionError):
             async for line in reader:

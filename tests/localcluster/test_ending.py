@@ -74,12 +74,11 @@ if sys.platform == "linux":
 
 
 def test_cluster_stays_for_those_who_still_hold_it(directory: Path) -> None:
-    first = LocalCluster.start(directory)
-    second = LocalCluster.attach(directory)
+    with LocalCluster.start(directory):
+        second = LocalCluster.attach(directory)
 
-    first.close()
-    served = second.kubectl("get", "--raw=/readyz")
-    second.close()
+    with second:
+        served = second.kubectl("get", "--raw=/readyz")
 
     assert served == "ok"
     assert not directory.exists()
