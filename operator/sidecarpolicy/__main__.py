@@ -53,17 +53,24 @@ async def _run(connection: client.Client, loop: Loop, *, streaming: bool) -> Non
     await asyncio.wait((looping, loaded), return_when=asyncio.FIRST_COMPLETED)
     if not loaded.done():
         loaded.cancel()
-        return await looping
-    watching = asyncio.create_task(handlers.watch(connection, loop, streams, streaming=streaming))
-    done, left = await asyncio.wait((looping, watching), return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    await asyncio.wait(left)
-    for task in done:
-        task.result()
+        await looping
+        return
+    watching = asyncio.create_task(handlers.watch(connection, loop, streams, looping.cancel, streaming=streaming))
+    await asyncio.wait((looping, watching), return_when=asyncio.FIRST_COMPLETED)
+    looping.cancel()
+    watching.cancel()
+    for outcome in await asyncio.gather(looping, watching, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+    add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 def _option(field: str) -> Any:

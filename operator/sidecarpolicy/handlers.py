@@ -6,6 +6,7 @@ else into the object's status.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -28,9 +29,7 @@ _PAGE = 200
 async def login(memo: kopf.Memo, **_: Any) -> kopf.AiohttpSession:
     """Give kopf a session that can only read."""
     client: Client = memo.client
-    return kopf.AiohttpSession(
-        server=client.credentials.server, aiohttp_session=watch_session(client, memo.streams)
-    )
+    return kopf.AiohttpSession(server=client.credentials.server, aiohttp_session=watch_session(client, memo.streams))
 
 
 @kopf.on.event("apps", "v1", "deployments", registry=registry)
@@ -69,19 +68,25 @@ async def namespace(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
         loop.observe_namespace(body)
 
 
+@kopf.on.cleanup(registry=registry)
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    """The process was told to stop: kopf waits for all that still runs."""
+    memo.stop()
+
+
 def streams() -> Streams:
     """Return the watches that kopf holds, to know when all of them have begun."""
     return Streams(frozenset(RESOURCES[kind].path() for kind in WATCHED))
 
 
-async def watch(client: Client, loop: Loop, streams: Streams, *, streaming: bool) -> None:
-    """Have kopf tell the loop of every change, until the process is told to stop."""
+async def watch(client: Client, loop: Loop, streams: Streams, stop: Callable[[], object], *, streaming: bool) -> None:
+    """Have kopf tell the loop of every change, until the process is told to stop: then call `stop`."""
     await kopf.operator(
         registry=registry,
         settings=settings(streaming=streaming),
         clusterwide=True,
         standalone=True,
-        memo=kopf.Memo(client=client, loop=loop, streams=streams),
+        memo=kopf.Memo(client=client, loop=loop, streams=streams, stop=stop),
     )
 
 
