@@ -1,52 +1,82 @@
-"""The operator as a process of its own, started as a user starts it."""
+"""The operator as a process of its own, started as a user starts it, and the installation that it needs."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from localcluster import LocalCluster
+from localcluster.holding import Hold
+
+MANIFESTS = Path(__file__).parents[1] / "manifests"
+ACCOUNT = "sidecarpolicy"
+SYSTEM_NAMESPACE = "sidecarpolicy-system"
+CRDS = ("sidecarpolicies.sidecarpolicy.dev", "clustersidecarpolicies.sidecarpolicy.dev")
+PATIENCE = 60.0
+PAUSE = 0.05
+
+_NAME = "operator"
+_READY = "ready.json"
 
 
 class Operator:
-    """One `python -m sidecarpolicy`, with its log in a file."""
+    """One `python -m sidecarpolicy`: it ends with the last who holds it, however that ends."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
-        self._port = _free_port()
-        self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "sidecarpolicy", "--kubeconfig", str(kubeconfig)),
-                    *("--health-port", str(self._port), "--log-format", "json", *flags),
-                ],
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+    def __init__(self, hold: Hold, directory: Path, port: int, pid: int) -> None:
+        self._hold = hold
+        self._directory = directory
+        self._port = port
+        self.pid = pid
 
-    def __enter__(self) -> Operator:
-        return self
+    @classmethod
+    def start(cls, kubeconfig: Path, directory: Path, *flags: str) -> Self:
+        """Start one whose files are in `directory`, which goes with it, and return when it looked at everything."""
+        directory.mkdir(parents=True)
+        hold, port = Hold.on_new(directory), _free_port()
+        command = [sys.executable, "-m", "sidecarpolicy", "--kubeconfig", str(kubeconfig)]
+        command += ["--health-port", str(port), "--log-format", "json", *flags]
+        operator = cls(hold, directory, port, hold.start(_NAME, command, directory / "operator.log"))
+        try:
+            operator.wait_until_ready()
+        except BaseException:
+            operator.close()
+            raise
+        (directory / _READY).write_text(json.dumps({"port": port, "pid": operator.pid}))
+        return operator
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    @classmethod
+    def attach(cls, directory: Path) -> Self:
+        """Hold the one that runs in `directory`; OSError when none does."""
+        facts = json.loads((directory / _READY).read_text())
+        return cls(Hold.on_running(directory), directory, facts["port"], facts["pid"])
 
-    def wait_until_ready(self, seconds: float = 60) -> Operator:
-        """Wait until everything was looked at once."""
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return (self._directory / "operator.log").read_text()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._hold.ended().get(_NAME)
+
+    def wait_until_ready(self, seconds: float = PATIENCE) -> None:
+        """Return when it has looked at everything once."""
         deadline = time.monotonic() + seconds
         while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the operator is not ready; its log ends:\n{self.log.read_text()[-3000:]}")
-            time.sleep(0.05)
-        return self
+            if self.exit_code is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the operator is not ready; its log ends:\n{self.log[-3000:]}")
+            time.sleep(PAUSE)
 
     def _is_ready(self) -> bool:
         try:
@@ -57,18 +87,75 @@ class Operator:
 
     def stop(self) -> int:
         """End it as Kubernetes does, and return its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+        self._hold.stop(_NAME)
+        return self._ended()
 
     def kill(self) -> None:
         """End it as a node does that goes away."""
-        self.process.kill()
-        self.process.wait()
+        os.kill(self.pid, signal.SIGKILL)
+        self._ended()
+
+    def start_again(self) -> None:
+        """Start it with the same command, and return when it looked at everything once."""
+        self.pid = self._hold.start_again(_NAME)
+        self.wait_until_ready()
+
+    def _ended(self) -> int:
+        while (code := self.exit_code) is None:
+            time.sleep(PAUSE)
+        return code
+
+    def close(self) -> None:
+        """Let go; the last who does ends it."""
+        self._hold.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def install(cluster: LocalCluster) -> None:
+    """Install everything but the Deployment, and return when the API server knows it."""
+    rendered = cluster.kubectl("kustomize", str(MANIFESTS))
+    objects = [item for item in yaml.safe_load_all(rendered) if item["kind"] != "Deployment"]
+    cluster.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    for name in CRDS:
+        # Right after its creation a definition has no conditions, which `kubectl wait` takes for an error.
+        cluster.kubectl("wait", f"crd/{name}", "--for=jsonpath={.status.acceptedNames.kind}", "--timeout=60s")
+        cluster.kubectl("wait", f"crd/{name}", "--for=condition=Established", "--timeout=60s")
+    _wait_for_admission(cluster)
+
+
+def _wait_for_admission(cluster: LocalCluster) -> None:
+    """Return when the admission policies are in force: it takes the API server a moment to hear of them."""
+    deadline = time.monotonic() + PATIENCE
+    refused = json.dumps(_over_its_limit())
+    while True:
+        done = cluster.run_kubectl("create", "--dry-run=server", "--filename=-", stdin=refused, check=False)
+        if "requests above limits" in done.stderr:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"the admission policies are not in force: {done.stdout}{done.stderr}")
+        time.sleep(PAUSE)
+
+
+def _over_its_limit() -> dict[str, Any]:
+    resources = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "1Gi"}}
+    return {
+        "apiVersion": "sidecarpolicy.dev/v1alpha1",
+        "kind": "SidecarPolicy",
+        "metadata": {"name": "over-its-limit", "namespace": "default"},
+        "spec": {"selector": {}, "sidecars": [{"name": "one", "image": "one", "resources": resources}]},
+    }
+
+
+def kubeconfig(cluster: LocalCluster) -> Path:
+    """Return a kubeconfig of the operator's own account, with the rights that the manifests give it."""
+    return cluster.kubeconfig_for(SYSTEM_NAMESPACE, ACCOUNT)
 
 
 def _free_port() -> int:
