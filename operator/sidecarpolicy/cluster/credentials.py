@@ -26,8 +26,8 @@ Reload = Callable[[Configuration], Awaitable[None]]
 _FRESH_FOR = 60.0
 """Seconds: a pod's token is renewed well before it ends, and an exec plugin says itself when to ask it again."""
 
-MISTAKES = (ConfigException, OSError, ValueError, yaml.YAMLError)
-"""What reading a configuration ends with when the configuration is wrong."""
+MISTAKES = (ConfigException, OSError, TypeError, ValueError, yaml.YAMLError)
+"""What reading a configuration ends with when the configuration is wrong; an empty one is a TypeError."""
 
 
 class Credentials:
