@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from localcluster import LocalCluster
-from localcluster.waiting import until
 
 from cluster.objects import Json, policy
+from localcluster import LocalCluster
+from localcluster.waiting import until
 from sidecarpolicy.api import names
 from sidecarpolicy.api.crd import cluster_policy_crd, policy_crd
 from sidecarpolicy.api.policy import ClusterPolicySpec, PolicySpec

@@ -67,8 +67,8 @@ def _crd(kind: str, plural: str, short: str, scope: str, spec: Json) -> Json:
         "description": _ABOUT.format(where=_WHERE[kind]),
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
-            "kind": {"type": "string", "description": f"Always {kind}."},
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": {**spec, "description": "What is asked, and of which workloads."},
             "status": model_schema(Status),
