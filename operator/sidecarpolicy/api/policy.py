@@ -214,7 +214,7 @@ class Fill(BaseModel):
 class Rollout(Model):
     """How many workloads may be in flux, and how long one may take."""
 
-    maxConcurrent: Annotated[int, Field(ge=1)] | Percentage = Field(  # noqa: N815 - the API's own spelling
+    maxConcurrent: Annotated[int, Field(ge=1, strict=True)] | Percentage = Field(  # noqa: N815 - the API's own spelling
         default=10, description="How many workloads may be in flux at once: a number, or a percentage such as 25%."
     )
     progressDeadline: Duration = Field(  # noqa: N815 - the API's own spelling
