@@ -74,7 +74,7 @@ def template(*, containers: list[Json] | None = None, init: list[Json] | None = 
 
 def deployment(name: str = "web", *, spec: Json | None = None, **rest: Any) -> Json:
     """A Deployment that has settled."""
-    replicas = (spec or {}).get("replicas", 2)
+    replicas: int = (spec or {}).get("replicas", 2)
     body = _workload("Deployment", name, {"replicas": replicas, **(spec or {})}, **rest)
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
     return settle(body, **(counts if replicas else {}))
@@ -82,7 +82,7 @@ def deployment(name: str = "web", *, spec: Json | None = None, **rest: Any) -> J
 
 def stateful_set(name: str = "db", *, spec: Json | None = None, **rest: Any) -> Json:
     """A StatefulSet that has settled."""
-    replicas = (spec or {}).get("replicas", 2)
+    replicas: int = (spec or {}).get("replicas", 2)
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
     body = _workload("StatefulSet", name, {"replicas": replicas, "updateStrategy": strategy, **(spec or {})}, **rest)
     names_of_counts = ("replicas", "currentReplicas", "updatedReplicas", "readyReplicas", "availableReplicas")

@@ -39,7 +39,7 @@ _EMPTY = (
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API server answers 422."""
 
 
@@ -126,11 +126,11 @@ def _volume(volume: Json) -> Json:
 
 
 def written(body: Json, change: Change, *, at: str = "2026-11-21T09:00:00Z") -> Json:
-    """Return the workload after our patch; raises Refused where a guard fails."""
+    """Return the workload after our patch; raises RefusedError where a guard fails."""
     ops = json.loads(change.body)
     for op in ops:
         if op["op"] == "test" and jsonpointer.resolve_pointer(body, op["path"], None) != op["value"]:
-            raise Refused(op["path"])
+            raise RefusedError(op["path"])
     steps = [op for op in ops if op["op"] != "test"]
     return sent(body, jsonpatch.apply_patch(body, steps), manager=names.FIELD_MANAGER, at=at)
 

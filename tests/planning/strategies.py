@@ -13,7 +13,11 @@ Json = dict[str, Any]
 Edit = Callable[[Json], None]
 
 APPS, INITS = ("app", "web", "worker"), ("i1", "i2", "i3")
-_AMOUNTS = {"cpu": ("100m", "250m", "1"), "memory": ("64Mi", "256Mi", "1Gi"), "nvidia.com/gpu": ("1",)}
+_AMOUNTS: dict[str, tuple[str, ...]] = {
+    "cpu": ("100m", "250m", "1"),
+    "memory": ("64Mi", "256Mi", "1Gi"),
+    "nvidia.com/gpu": ("1",),
+}
 _PATHS = ("/data", "/logs", "/tmp")
 _PORTS = st.sampled_from([8080, 9090])
 
@@ -26,9 +30,10 @@ def some(values: Any, most: int = 2) -> st.SearchStrategy[list[Any]]:
 @st.composite
 def resources(draw: st.DrawFn, amounts: dict[str, tuple[str, ...]] = _AMOUNTS) -> Json:
     """Requests and limits that a container may have: valid, and often incomplete."""
-    result: Json = {}
+    result: dict[str, Json] = {}
     for name, choices in amounts.items():
-        low, high = sorted(draw(st.tuples(*[st.integers(0, len(choices) - 1)] * 2)))
+        place = st.integers(0, len(choices) - 1)
+        low, high = sorted((draw(place), draw(place)))
         if draw(st.booleans()):
             result.setdefault("limits", {})[name] = choices[high]
         if draw(st.booleans()) or (name in result.get("limits", {}) and "/" in name):
@@ -64,7 +69,7 @@ def app(draw: st.DrawFn, name: str, volumes: list[str]) -> Json:
         fields[field] = draw(probe(7))
     mounts = [{"name": volume, "mountPath": f"/{volume}"} for volume in volumes if draw(st.booleans())]
     variables = [{"name": name, "value": "authors"} for name in draw(some(("A", "B", "C"), 3))]
-    unknown = {"futureField": {"deep": [1, {"x": None or "y"}]}} if draw(st.booleans()) else {}
+    unknown = {"futureField": {"deep": [1, {"x": "y"}]}} if draw(st.booleans()) else {}
     return container(name, volumeMounts=mounts, env=variables, **fields, **unknown)
 
 
@@ -102,7 +107,7 @@ def fills(draw: st.DrawFn, volumes: list[str]) -> Json:
         paths = draw(some(_PATHS))
         rule["volumeMounts"] = [{"name": volumes[0], "mountPath": path} for path in paths]
     rule["env"] = [{"name": name, "value": "ours"} for name in draw(some(("A", "D", "E")))]
-    rule["resources"] = draw(resources({**_AMOUNTS, "cpu": ("0.2", "0.4", "1500m")}))
+    rule["resources"] = draw(resources(_AMOUNTS | {"cpu": ("0.2", "0.4", "1500m")}))
     for field in draw(some(("readinessProbe", "livenessProbe", "startupProbe"))):
         rule[field] = draw(probe(20))
     return rule
