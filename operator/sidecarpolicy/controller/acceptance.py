@@ -46,6 +46,8 @@ async def judge(client: Client, body: Json, version: tuple[int, int], namespace:
             return Acceptance()
 
 
-def say(error: ValidationError) -> str:
-    """Return what is wrong with a spec in one sentence per field."""
-    return "; ".join(f"spec.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+def say(error: ValueError) -> str:
+    """Return what is wrong with a spec, in one sentence per field."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"spec.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return str(error)

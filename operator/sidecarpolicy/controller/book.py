@@ -34,6 +34,8 @@ class Book:
     """The policies by name, and the contents of all their revisions that are kept."""
 
     excluded: frozenset[str]
+    server: tuple[int, int] = (0, 0)
+    """The API server's version."""
     entries: dict[PolicyRef, Entry] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     _contents: dict[str, Content] = field(default_factory=dict)
@@ -75,4 +77,5 @@ class Book:
             unreadable=frozenset(ref for ref, entry in self.entries.items() if entry.policy is None),
             history=History(dict(self._contents), dict(self._owners)),
             excluded=self.excluded,
+            server=self.server,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import BlockReason
 from sidecarpolicy.planning.assess import Asking, Assessment, Standing, State, assess, assess_again
-from sidecarpolicy.planning.pods import Look, Sound
+from sidecarpolicy.planning.pods import Failing, Look, Sound
 from sidecarpolicy.planning.policy import PolicyRef
-from sidecarpolicy.planning.progress import Stage
+from sidecarpolicy.planning.progress import Progress, Stage, progress
 from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.status import Row
 from sidecarpolicy.planning.workload import Ref, ref_of
 
-_MOVING = (Standing.OUTDATED, Standing.RESTORING)
+_IN_FLUX = (Stage.UPDATING, Stage.FAILED)
 _LOOK_AGAIN = timedelta(seconds=2)
 _LOOK_AT_SLOW = timedelta(seconds=5)
 """A workload on its way is looked at only after this long: most are settled by then."""
@@ -51,6 +51,8 @@ class Fleet:
     """Their change is on its way to the API server."""
     looking: set[Ref] = field(default_factory=set)
     holds: dict[Ref, Hold] = field(default_factory=dict)
+    _leaving: dict[Ref, frozenset[PolicyRef]] = field(default_factory=dict)
+    """Workloads that were just restored and still replace pods: nothing on them tells any more of which policies."""
     _looked: dict[Ref, Looked] = field(default_factory=dict)
 
     def observe(self, body: Json, asking: Asking, labels: Labels, *, anew: bool = False) -> set[PolicyRef]:
@@ -59,6 +61,8 @@ class Fleet:
         `anew`: policies changed, so that it has to be assessed even where it did not change itself.
         """
         ref, version = ref_of(body), int(body["metadata"]["resourceVersion"])
+        if ref in self._leaving and progress(body).stage not in _IN_FLUX:
+            return {*self._leaving.pop(ref), *self.observe(body, asking, labels, anew=anew)}
         before = self.known.get(ref)
         if before is not None and (version < before.version or (version == before.version and not anew)):
             return set()
@@ -69,6 +73,7 @@ class Fleet:
 
     def forget(self, ref: Ref) -> set[PolicyRef]:
         """The workload is gone."""
+        self._leaving.pop(ref, None)
         return self._set(ref, self.known.get(ref), None)
 
     def _set(self, ref: Ref, before: Assessment | None, after: Assessment | None) -> set[PolicyRef]:
@@ -89,6 +94,17 @@ class Fleet:
                 self.by_policy[policy].discard(ref)
         return concerned
 
+    def left(self, one: Assessment) -> None:
+        """Remember that a workload replaces pods to lose what policies added."""
+        gone = frozenset(ref for ref, state in one.states.items() if state.standing is Standing.RESTORING)
+        if gone:
+            self._leaving[one.ref] = gone
+
+    @property
+    def leaving(self) -> Counter[PolicyRef]:
+        """How many workloads still replace pods to lose what each policy added."""
+        return Counter(policy for policies in self._leaving.values() for policy in policies)
+
     def rows(self, policy: PolicyRef, now: datetime) -> list[Row]:
         """Return the workloads of one policy with what was last seen of their pods."""
         return [self._row(self.known[ref], now) for ref in self.by_policy[policy]]
@@ -104,8 +120,11 @@ class Fleet:
         return hold if hold is not None and hold.seen == one.seen and now < hold.until else None
 
     def startable(self, now: datetime) -> Iterator[Assessment]:
-        """Yield every assessment; a change that has to wait is left out of it."""
+        """Yield every assessment; a change that has to wait is left out of it, and failing pods count as failed."""
         for one in self.known.values():
+            looked = self._looked.get(one.ref)
+            if looked is not None and looked.seen == one.seen and isinstance(looked.look, Failing):
+                one = replace(one, progress=Progress(Stage.FAILED, looked.look.message, looked.look.reason))
             yield replace(one, change=None) if one.change is not None and self._held(one, now) else one
 
     def due(self, now: datetime) -> Iterator[Assessment]:
@@ -120,9 +139,7 @@ class Fleet:
                 due = not sound and (not fresh or looked is None or now - looked.at > _LOOK_AGAIN)
             else:
                 since = looked.at if fresh and looked is not None else one.progress.since
-                due = one.progress.stage in (Stage.UPDATING, Stage.FAILED) and (
-                    since is None or now - since > _LOOK_AT_SLOW
-                )
+                due = one.progress.stage in _IN_FLUX and (since is None or now - since > _LOOK_AT_SLOW)
             if due:
                 yield one
 
@@ -162,7 +179,7 @@ def blocked(reason: BlockReason, message: str) -> State:
 
 
 def _as_held(one: Assessment, state: State) -> Assessment:
-    states = {ref: state if there.standing in _MOVING else there for ref, there in one.states.items()}
+    states = {ref: state if there.is_moving else there for ref, there in one.states.items()}
     return replace(one, states=states, change=None)
 
 

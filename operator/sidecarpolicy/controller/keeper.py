@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from pydantic import ValidationError
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
@@ -38,12 +37,11 @@ class Keeper:
         self._book = book
         self._namespace = namespace
         """The operator's own: revisions of cluster-wide policies are kept here."""
-        self._version = (0, 0)
         self._heard: dict[PolicyRef, tuple[str, int, bool]] = {}
 
     async def load(self) -> None:
         """Know every policy and every revision that is kept, before any workload is looked at."""
-        self._version = await read.version(self._client)
+        self._book.server = await read.version(self._client)
         found = await read.policies(self._client)
         owners = {body["metadata"]["uid"]: ref_of(body) for body in found}
         for item in await revisions.revisions(self._client):
@@ -58,7 +56,7 @@ class Keeper:
         revision = item["metadata"]["name"].rpartition("-")[2]
         try:
             self._book.keep(owner, revision, read_content(item["data"]))
-        except ValidationError as error:
+        except ValueError as error:
             log.warning("revision not readable", policy=str(owner), revision=revision, error=str(error))
 
     def is_news(self, body: Json) -> bool:
@@ -94,7 +92,7 @@ class Keeper:
         if "deletionTimestamp" in body["metadata"]:
             self._put(body, Acceptance())
             return ref
-        judged = await acceptance.judge(self._client, body, self._version, ref.namespace or self._namespace)
+        judged = await acceptance.judge(self._client, body, self._book.server, ref.namespace or self._namespace)
         if judged.is_accepted:
             held = await write.add_finalizer(self._client, body)
             if held is None:
@@ -120,7 +118,7 @@ class Keeper:
             body = {**body, "status": before.status}
         try:
             policy: Policy | None = read_policy(body)
-        except ValidationError as error:
+        except ValueError as error:
             policy, judged = None, Acceptance(Reason.INVALID, acceptance.say(error))
         self._book.put(ref_of(body), Entry(body, policy, judged))
 

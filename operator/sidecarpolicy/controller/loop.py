@@ -1,8 +1,8 @@
 """Observe, decide, act, say: what keeps every workload as the policies ask.
 
-    kopf ──▶ observe ──▶ fleet ──▶ next_wave ──▶ writers ──▶ API server
-                           ▲                        │
-                           └──── what came back ────┘        describe ──▶ status, Events
+kopf ──▶ observe ──▶ fleet ──▶ next_wave ──▶ writers ──▶ API server
+                       ▲                        │
+                       └──── what came back ────┘        describe ──▶ status, Events
 """
 
 from __future__ import annotations
@@ -49,7 +49,14 @@ class Loop:
     """One cluster's policies and workloads, brought and kept together."""
 
     def __init__(
-        self, client: Client, recorder: Recorder, clock: Clock, *, namespace: str, excluded: frozenset[str], writers: int
+        self,
+        client: Client,
+        recorder: Recorder,
+        clock: Clock,
+        *,
+        namespace: str,
+        excluded: frozenset[str],
+        writers: int,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -213,6 +220,7 @@ class Loop:
             self.book.policies,
             self.fleet.startable(now),
             frozenset(self.fleet.known[ref].uid for ref in self.fleet.started if ref in self.fleet.known),
+            self.fleet.leaving,
         )
         for change in wave.changes:
             self._writer.start(change)
@@ -260,7 +268,6 @@ class Loop:
             self._dirty.add(ref)
             self._wake.set()
 
-
     async def _write_status(self, entry: Entry, rows: list[status.Row], now: datetime) -> None:
         if entry.policy is None:
             generation = entry.body["metadata"]["generation"]
@@ -292,5 +299,3 @@ def _was_ready(before: Json, body: Json) -> bool:
 
 def _is_restoring(rows: list[status.Row], ref: PolicyRef) -> bool:
     return any(row.assessment.states[ref].standing is Standing.RESTORING for row in rows)
-
-

@@ -37,7 +37,8 @@ _LONGEST_STALE_PAUSE = timedelta(seconds=30)
 class Observe(Protocol):
     """Takes in a workload as the API server has it now."""
 
-    def __call__(self, body: Json, *, anew: bool = False) -> None: ...
+    def __call__(self, body: Json, *, anew: bool = False) -> None:
+        """Take it in; `anew`: assess it even where it did not change."""
 
 
 class Writer:
@@ -108,6 +109,8 @@ class Writer:
     async def _applied(self, before: Assessment, change: Change, body: Json) -> None:
         self._tries.pop(change.ref, None)
         log.info("workload changed", workload=str(change.ref), restarts=change.restarts)
+        if change.restarts:
+            self._fleet.left(before)
         self._observe(body)
         if change.restarts:
             self._written[change.ref].append((self._clock(), _wish(change)))
