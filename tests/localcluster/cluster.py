@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -130,7 +131,8 @@ class LocalCluster:
     def restart_api_server(self) -> None:
         """Stop the API server, start it with the same command and return when it is ready."""
         hold = self._own()
-        hold.stop("kube-apiserver")
+        # With watches open it would take its time; its data is etcd's business.
+        hold.stop("kube-apiserver", grace=timedelta(seconds=1))
         hold.start_again("kube-apiserver")
         startup.wait_until_served(self._scratch, self.server + startup.READY, hold)
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,9 +61,9 @@ class Hold:
         """Start a child and return its process id."""
         return int(self._ask({"start": name, "command": command, "log": str(log)})["pid"])
 
-    def stop(self, name: str) -> None:
-        """Stop a child and wait for its end."""
-        self._ask({"stop": name})
+    def stop(self, name: str, grace: timedelta = timedelta(seconds=10)) -> None:
+        """Ask a child to end, kill it after the grace, and return when it has ended."""
+        self._ask({"stop": name, "grace": grace.total_seconds()})
 
     def start_again(self, name: str) -> int:
         """Start a child with the command that it had, and return its process id."""

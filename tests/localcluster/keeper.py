@@ -4,7 +4,7 @@ Whoever uses the cluster holds one connection to its socket. The kernel closes i
 included, so nothing is left behind. Requests and answers are JSON lines:
 
     {"start": NAME, "command": [...], "log": PATH}    → {"pid": N}; without a command, the one that NAME had before
-    {"stop": NAME}                                    → {"code": N} once it has ended
+    {"stop": NAME, "grace": SECONDS}                  → {"code": N} once it has ended, killed after the grace
     {"ended": "all"}                                  → {"codes": {NAME: N}} of those that have ended
 
 Run as a file and without site-packages, so it must import nothing of its own package.
@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-GRACE = 2.0
+GRACE = 3.0
+"""Seconds that a child has to end by itself when everything ends."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -49,7 +51,7 @@ class Keeper:
         path.unlink(missing_ok=True)
         first_holder.cancel()
         for name in reversed(list(self.children)):
-            await self._stop(name)
+            await self._stop(name, GRACE)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _hold_first(self, first: socket.socket) -> None:
@@ -80,8 +82,8 @@ class Keeper:
                 return await self._start(name)
             case {"start": name}:
                 return await self._start(name)
-            case {"stop": name}:
-                return await self._stop(name)
+            case {"stop": name, "grace": grace}:
+                return await self._stop(name, grace)
             case {"ended": "all"}:
                 codes = {name: child.returncode for name, child in self.children.items()}
                 return {"codes": {name: code for name, code in codes.items() if code is not None}}
@@ -99,12 +101,12 @@ class Keeper:
             )
         return {"pid": self.children[name].pid}
 
-    async def _stop(self, name: str) -> dict[str, Any]:
+    async def _stop(self, name: str, grace: float) -> dict[str, Any]:
         child = self.children[name]
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
         try:
-            await asyncio.wait_for(child.wait(), GRACE)
+            await asyncio.wait_for(child.wait(), grace)
         except TimeoutError:
             child.kill()
             await child.wait()
