@@ -16,7 +16,7 @@ from localcluster import LocalCluster
 from localcluster.failures import ClusterFailed
 from running import Operator
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(help=__doc__)

@@ -43,8 +43,8 @@ class Story:
     def _watch(self, until: Until, what: str) -> Sight:
         return self._screen.watch(lambda: look(self._cluster, SHOP), scene, until, what)
 
-    def _apply(self, scene: str) -> None:
-        self._cluster.kubectl("apply", f"--namespace={SHOP}", f"--filename={SCENES / scene}")
+    def _apply(self, scene: str) -> str:
+        return self._cluster.kubectl("apply", f"--namespace={SHOP}", f"--filename={SCENES / scene}")
 
     def _others_run_workloads(self) -> Sight:
         self._screen.chapter(
@@ -58,8 +58,7 @@ class Story:
     def _a_policy_is_applied(self) -> None:
         self._screen.chapter("The platform team applies one object")
         self._screen.yaml((SCENES / "log-shipper.yaml").read_text())
-        self._screen.command("kubectl apply -f log-shipper.yaml", f"sidecarpolicy.sidecarpolicy.dev/{POLICY} created")
-        self._apply("log-shipper.yaml")
+        self._screen.command("kubectl apply -f log-shipper.yaml", self._apply("log-shipper.yaml"))
 
     def _workloads_roll_out(self) -> Sight:
         self._screen.chapter(
@@ -96,8 +95,8 @@ class Story:
 
     def _the_policy_goes(self, before: Sight) -> None:
         self._screen.chapter("The policy goes, and so does all that it added")
-        self._screen.command(f"kubectl delete sidecarpolicy {POLICY}", f'sidecarpolicy "{POLICY}" deleted')
-        self._cluster.kubectl("delete", f"--namespace={SHOP}", "--wait=false", f"sidecarpolicy/{POLICY}")
+        deleted = self._cluster.kubectl("delete", f"--namespace={SHOP}", "--wait=false", "sidecarpolicy", POLICY)
+        self._screen.command(f"kubectl delete --wait=false sidecarpolicy {POLICY}", deleted)
         after = self._watch(lambda sight: sight.is_settled and not sight.policies, "the workloads are restored")
         self._screen.say("Compared with chapter 1, as the API server has them:")
         for name, one in after.workloads.items():
