@@ -1,4 +1,4 @@
-"""What is known of every workload that policies have to do with: one slim assessment each, and the last look at its pods."""
+"""What is known of every workload that policies have to do with: a slim assessment, and the last look at its pods."""
 
 from __future__ import annotations
 

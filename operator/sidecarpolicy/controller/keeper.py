@@ -1,4 +1,4 @@
-"""Policies as they come and go: judged, kept with all their revisions, held by a finalizer until their work is undone."""
+"""Policies as they come and go: judged, kept with all revisions, held by a finalizer until their work is undone."""
 
 from __future__ import annotations
 
