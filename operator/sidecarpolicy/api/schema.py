@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -98,7 +98,7 @@ def _core(node: Json) -> Json:
     return result
 
 
-def _nested(node: Json, convert: Any) -> Json:
+def _nested(node: Json, convert: Callable[[Json], Json]) -> Json:
     result = dict(node)
     for key in ("items", "additionalProperties"):
         if isinstance(result.get(key), dict):
