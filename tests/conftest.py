@@ -14,6 +14,7 @@ from localcluster import LocalCluster, binaries
 from localcluster.locks import locked
 from localcluster.startup import make_way
 from running import Operator
+from world import World
 
 StartOperator = Callable[..., Operator]
 
@@ -112,3 +113,11 @@ def start_operator(own_cluster: LocalCluster) -> Iterator[StartOperator]:
     yield start
     for operator in started:
         operator.close()
+
+
+@pytest.fixture
+def world(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator[World]:  # noqa: ARG001 - it runs
+    """A namespace of this test's own, in which the shared operator acts."""
+    one = World(cluster, namespace)
+    yield one
+    one.close()

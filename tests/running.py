@@ -121,7 +121,7 @@ class Operator:
 def install(cluster: LocalCluster) -> None:
     """Install everything but the Deployment, and return when the API server knows it."""
     rendered = cluster.kubectl("kustomize", str(MANIFESTS))
-    objects = [item for item in yaml.safe_load_all(rendered) if item["kind"] != "Deployment"]
+    objects = [item for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader) if item["kind"] != "Deployment"]
     cluster.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     for name in CRDS:
         # Right after its creation a definition has no conditions, which `kubectl wait` takes for an error.

@@ -1,0 +1,166 @@
+"""What a namespace looks like right now: objects read and changed over one connection, without a kubectl for each."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import yaml
+
+from localcluster import LocalCluster
+from localcluster.waiting import until
+from sidecarpolicy.cluster.resources import RESOURCES
+
+Json = dict[str, Any]
+
+MERGE = "application/merge-patch+json"
+_OTHERS = {
+    "ReplicaSet": "/apis/apps/v1/{}/replicasets",
+    "ConfigMap": "/api/v1/{}/configmaps",
+    "Secret": "/api/v1/{}/secrets",
+    "Service": "/api/v1/{}/services",
+    "ServiceAccount": "/api/v1/{}/serviceaccounts",
+}
+
+
+class RefusedError(Exception):
+    """The API server's own words, with its status code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class World:
+    """One namespace of one cluster, as its admin sees it."""
+
+    def __init__(self, cluster: LocalCluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self._connection = _connect(cluster.kubeconfig)
+
+    def apply(self, *objects: Json) -> None:
+        """Apply objects as a user would with `kubectl apply`."""
+        self.cluster.apply(*objects, namespace=self.namespace)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in this namespace."""
+        return self.cluster.kubectl(*arguments, f"--namespace={self.namespace}", stdin=stdin)
+
+    def create(self, body: Json) -> Json:
+        """Create an object, faster than kubectl does."""
+        return self.ask("POST", self._path(body["kind"]), body)
+
+    def get(self, kind: str, name: str) -> Json:
+        """Return an object as the API server has it."""
+        return self.ask("GET", self._path(kind, name))
+
+    def find(self, kind: str, name: str) -> Json | None:
+        """Return an object, or None where there is none."""
+        try:
+            return self.get(kind, name)
+        except RefusedError as refused:
+            if refused.code != http.client.NOT_FOUND:
+                raise
+            return None
+
+    def list(self, kind: str, selector: str = "") -> list[Json]:
+        """Return all objects of a kind."""
+        query = f"?{urlencode({'labelSelector': selector})}" if selector else ""
+        items: list[Json] = self.ask("GET", self._path(kind) + query)["items"]
+        return [{"kind": kind, **item} for item in items]
+
+    def patch(self, kind: str, name: str, body: Json, subresource: str = "") -> Json:
+        """Merge a patch into an object, as `kubectl patch --type=merge` does."""
+        tail = f"/{subresource}" if subresource else ""
+        return self.ask("PATCH", f"{self._path(kind, name)}{tail}?fieldManager=kubectl-patch", body, MERGE)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object; its finalizers are not waited for."""
+        self.ask("DELETE", self._path(kind, name), {"propagationPolicy": "Background"})
+
+    def ask(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
+        """Send one request and return the answer."""
+        data = None if body is None else json.dumps(body)
+        self._connection.request(method, path, data, {"Content-Type": kind, "Accept": "application/json"})
+        answer = self._connection.getresponse()
+        content: Json = json.loads(answer.read())
+        if answer.status >= http.client.BAD_REQUEST:
+            raise RefusedError(answer.status, content.get("message", ""))
+        return content
+
+    def _path(self, kind: str, name: str = "") -> str:
+        if kind in _OTHERS:
+            path = _OTHERS[kind].format(f"namespaces/{self.namespace}")
+            return f"{path}/{name}" if name else path
+        return RESOURCES[kind].path(self.namespace, name or None)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    # What policies say.
+
+    def until_says(self, policy: str, **conditions: str) -> Json:
+        """Wait until conditions of a policy are as given, each as its status or its reason, and return the policy."""
+        return self.until_policy(policy, lambda body: says(body, conditions))
+
+    def until_policy(self, name: str, fact: Callable[[Json], Any], kind: str = "SidecarPolicy") -> Json:
+        """Wait until a policy's status is of its newest spec and `fact` holds of it."""
+        last: Json = {}
+
+        def holds() -> bool:
+            last.clear()
+            last.update(self.get(kind, name))
+            return is_current(last) and bool(fact(last))
+
+        try:
+            until(holds)
+        except AssertionError:
+            raise AssertionError(f"{name} says {json.dumps(last.get('status'), indent=1)}") from None
+        return last
+
+    def until_ready(self, *policies: str) -> None:
+        """Wait until policies are Ready, as a user does with `kubectl wait`."""
+        for name in policies:
+            self.until_says(name, Ready="True")
+
+
+def is_current(policy: Json) -> bool:
+    """Tell whether every condition is about the newest spec."""
+    conditions = (policy.get("status") or {}).get("conditions") or []
+    generation = policy["metadata"]["generation"]
+    return bool(conditions) and all(one["observedGeneration"] == generation for one in conditions)
+
+
+def condition(policy: Json, kind: str) -> Json:
+    """Return a condition of a policy; empty where it has none."""
+    conditions = (policy.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def says(policy: Json, wanted: Mapping[str, str]) -> bool:
+    """Tell whether conditions have these statuses or reasons."""
+    found = {kind: condition(policy, kind) for kind in wanted}
+    return all(value in (found[kind].get("status"), found[kind].get("reason")) for kind, value in wanted.items())
+
+
+def _connect(kubeconfig: Path) -> http.client.HTTPSConnection:
+    content = yaml.safe_load(kubeconfig.read_text())
+    user, known = content["users"][0]["user"], content["clusters"][0]["cluster"]
+    authority = base64.b64decode(known["certificate-authority-data"]).decode()
+    trust = ssl.create_default_context(cadata=authority)
+    with tempfile.NamedTemporaryFile() as pair:
+        for part in ("client-certificate-data", "client-key-data"):
+            pair.write(base64.b64decode(user[part]) + b"\n")
+        pair.flush()
+        trust.load_cert_chain(pair.name)
+    server = urlsplit(known["server"])
+    return http.client.HTTPSConnection(server.hostname or "", server.port, context=trust)
