@@ -32,9 +32,8 @@ class LocalCluster:
 
     @classmethod
     def start(cls, directory: Path | None = None) -> Self:
-        """Start a new one. Its directory belongs to it and goes with it."""
+        """Start a new one. Its directory, which must be new or empty, belongs to it and goes with it."""
         directory = directory or Path(tempfile.mkdtemp(prefix="sidecarpolicy-"))
-        directory.mkdir(parents=True, exist_ok=True)
         programs = binaries.find()
         hold = startup.start(directory, programs)
         return cls(directory / startup.KUBECONFIG, programs["kubectl"], hold, directory)

@@ -65,7 +65,9 @@ def wait_until_served(directory: Path, url: str, hold: Hold) -> None:
 
 
 def _start_once(directory: Path, programs: Binaries) -> Hold:
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise ClusterFailed(f"{directory} is not empty: everything in it would go with the cluster.")
     layout = Layout(directory, programs, *_free_ports())
     hold = Hold.on_new(directory)
     try:

@@ -20,6 +20,13 @@ with LocalCluster.start(pathlib.Path(sys.argv[1])):
     time.sleep(600)
 """
 
+UNLUCKY = """#!/bin/sh
+[ -e {marker} ] && exec {real} "$@"
+touch {marker}
+echo "listen tcp 127.0.0.1:1: bind: address already in use" >&2
+exit 1
+"""
+
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
@@ -101,6 +108,29 @@ def test_failure_to_start_shows_the_last_words_of_who_failed(directory: Path) ->
         startup.start(directory, broken)
 
     assert not directory.exists()
+
+
+def test_port_that_somebody_took_is_chosen_again(directory: Path, tmp_path: Path) -> None:
+    programs = binaries.find()
+    unlucky = tmp_path / "kube-apiserver"
+    unlucky.write_text(UNLUCKY.format(marker=tmp_path / "tried", real=programs["kube-apiserver"]))
+    unlucky.chmod(0o755)
+
+    hold = startup.start(directory, binaries.Binaries(programs.paths | {"kube-apiserver": unlucky}))
+    ended = hold.ended()
+    hold.release()
+
+    assert ended == {}
+
+
+def test_directory_with_something_in_it_is_left_alone(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "precious").touch()
+
+    with pytest.raises(ClusterFailed, match="is not empty"):
+        LocalCluster.start(directory)
+
+    assert (directory / "precious").exists()
 
 
 def test_a_cluster_that_was_not_started_here_is_used_by_its_kubeconfig(cluster: LocalCluster, tmp_path: Path) -> None:
