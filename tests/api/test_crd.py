@@ -71,7 +71,7 @@ MODELS: list[tuple[str, type[BaseModel]]] = [
     ("spec.rollout", policy.Rollout),
     ("status", status.Status),
     ("status.conditions[]", status.Condition),
-    ("status.blocked[]", status.Entry),
+    ("status.blocks[]", status.Entry),
 ]
 
 

@@ -44,7 +44,7 @@ STATUS = {
     "failed": 1,
     "finished": 0,
     "failures": [ENTRY],
-    "blocked": [ENTRY],
+    "blocks": [ENTRY],
     "notes": [ENTRY],
 }
 

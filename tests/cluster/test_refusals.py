@@ -119,12 +119,6 @@ def test_kubectl_apply_says_what_is_wrong(cluster: LocalCluster, case: Json) -> 
             "port 2020/TCP is declared by shipper and exporter, and a pod has every port once: change one",
             id="two-sidecars-on-one-port",
         ),
-        pytest.param(
-            {"containers": [{"names": ["*"], "resources": {"limits": {"memory": "256Mi"}}}]},
-            "the entry of containers for * has a memory limit alone, which would become the request:"
-            " add requests.memory",
-            id="filled-limit-without-a-request",
-        ),
     ],
 )
 def test_what_the_schema_lets_through_is_a_problem(cluster: LocalCluster, spec: Json, problem: str) -> None:

@@ -65,7 +65,7 @@ def _outcome(policy: Json) -> str:
     """Return Ready, or why it is blocked; nothing while something is under way."""
     if is_ready(policy):
         return "Ready"
-    blocked: list[dict[str, Any]] = policy.get("status", {}).get("blocked", [])
+    blocked: list[dict[str, Any]] = policy.get("status", {}).get("blocks", [])
     stalled = condition(policy, "Stalled")["status"] == "True"
     return str(blocked[0]["reason"]) if blocked and stalled else ""
 
@@ -83,4 +83,4 @@ def _verdict(policy: Json) -> tuple[Text, str]:
     ready, outcome = condition(policy, "Ready"), _outcome(policy)
     if outcome in ("", "Ready"):
         return Text(ready["status"], style=GOOD if outcome else BUSY), ready["reason"]
-    return Text(ready["status"], style=BAD), f"{outcome}: {policy['status']['blocked'][0]['message']}"
+    return Text(ready["status"], style=BAD), f"{outcome}: {policy['status']['blocks'][0]['message']}"

@@ -87,7 +87,7 @@ class Story:
         self._apply("running-job.yaml")
         self._apply("rival.yaml")
         sight = self._watch(_is_said, "the Job and the conflict are reported")
-        for one in sight.policies[POLICY]["status"]["blocked"]:
+        for one in sight.policies[POLICY]["status"]["blocks"]:
             self._screen.say(f"[red]blocked[/] {one['reason']}: {one['message']}")
         self._screen.say("", "The Job ends, the other policy is withdrawn:")
         self._cluster.kubectl("delete", f"--namespace={SHOP}", JOB, f"sidecarpolicy/{RIVAL}")
@@ -113,7 +113,7 @@ class Story:
 def _is_said(sight: Sight) -> bool:
     policies = sight.policies
     conflicted = [condition(policies[name], "Conflicted")["status"] == "True" for name in (POLICY, RIVAL)]
-    return all(conflicted) and bool(policies[POLICY]["status"].get("blocked"))
+    return all(conflicted) and bool(policies[POLICY]["status"].get("blocks"))
 
 
 def _difference(before: Workload, after: Workload) -> str:

@@ -43,7 +43,7 @@ class Reason(StrEnum):
     AUDIT_ONLY = "AuditOnly"
     """WorkloadsUpToDate, Ready: changes are wanted, and mode Audit writes none."""
     BLOCKED = "Blocked"
-    """WorkloadsUpToDate, Ready, Stalled: some workloads cannot be changed; status.blocked says why."""
+    """WorkloadsUpToDate, Ready, Stalled: some workloads cannot be changed; status.blocks says why."""
 
     READY = "Ready"
     """Ready: all workloads are up to date and settled."""

@@ -68,6 +68,7 @@ class Status(Part):
         default=None, description="How many of those with the revision have not settled yet."
     )
     outdated: Count | None = Field(default=None, description="How many still wait for their change.")
+    blocked: Count | None = Field(default=None, description="How many of them cannot be changed.")
     failed: Count | None = Field(default=None, description="How many of those with the revision do not come up.")
     finished: Count | None = Field(default=None, description="How many are Jobs that have ended and are left alone.")
     failures: list[Entry] = Field(
@@ -76,7 +77,7 @@ class Status(Part):
         json_schema_extra=_ATOMIC,
         description="Workloads with the revision that do not come up, and why.",
     )
-    blocked: list[Entry] = Field(
+    blocks: list[Entry] = Field(
         default=[],
         max_length=MOST_ENTRIES,
         json_schema_extra=_ATOMIC,

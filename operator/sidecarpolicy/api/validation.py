@@ -137,7 +137,3 @@ def _fill(fill: Fill) -> Iterator[str]:
     yield from _above(where, fill.resources)
     yield from _repeated(where, "mountPath", [mount["mountPath"] for mount in fill.volumeMounts])
     yield from _repeated(where, "variable", [variable["name"] for variable in fill.env])
-    requests = fill.resources.get("requests") or {}
-    for name in fill.resources.get("limits") or {}:
-        if name not in requests:
-            yield f"{where} has a {name} limit alone, which would become the request: add requests.{name}"

@@ -65,7 +65,7 @@ def _up_to_date(policy: Policy, counted: Tally) -> Condition:
     if todo:
         return kind, "False", Reason.OUTDATED, f"{_workloads(todo)} wait for a change"
     if counted["blocked"]:
-        return kind, "False", Reason.BLOCKED, f"{_workloads(counted['blocked'])} cannot be changed: see status.blocked"
+        return kind, "False", Reason.BLOCKED, f"{_workloads(counted['blocked'])} cannot be changed: see status.blocks"
     if not counted["matched"]:
         return kind, "True", Reason.NO_WORKLOADS_MATCHED, "the selector selects no workload"
     return kind, "True", Reason.UP_TO_DATE, f"{_workloads(counted['upToDate'])} up to date"
@@ -85,7 +85,7 @@ def _ready(policy: Policy, counted: Tally) -> Condition:
         waiting = f"; {counted.waiting}" if counted.waiting else ""
         return kind, "False", Reason.ROLLING_OUT, f"{done}, {counted['updating']} under way, {todo} to come{waiting}"
     if counted["blocked"]:
-        return kind, "False", Reason.BLOCKED, f"{done}, {counted['blocked']} blocked: see status.blocked"
+        return kind, "False", Reason.BLOCKED, f"{done}, {counted['blocked']} blocked: see status.blocks"
     return kind, "True", Reason.READY, done if counted["matched"] else "no workload is selected"
 
 
@@ -128,7 +128,7 @@ def _stalled(policy: Policy, counted: Tally) -> Condition:
     kind = ConditionType.STALLED
     moving = policy.acts and (counted.todo or counted["updating"])
     if counted["blocked"] and not moving:
-        return kind, "True", Reason.BLOCKED, f"{_workloads(counted['blocked'])} blocked: see status.blocked"
+        return kind, "True", Reason.BLOCKED, f"{_workloads(counted['blocked'])} blocked: see status.blocks"
     return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
 
 

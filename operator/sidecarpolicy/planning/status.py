@@ -64,7 +64,7 @@ def describe(policy: Policy, accepted: Acceptance, rows: Sequence[Row], before: 
         "conditions": _timed(conditions(policy, accepted, rows, counted), policy.generation, before, now),
         **{name: counted[name] for name in COUNTERS},
         "failures": _entries(_failures(counted), before.get("failures"), now),
-        "blocked": _entries(_blocked(policy, rows), before.get("blocked"), now),
+        "blocks": _entries(_blocks(policy, rows), before.get("blocks"), now),
         "notes": _entries(_notes(policy, rows), before.get("notes"), now),
     }
 
@@ -111,7 +111,7 @@ def _failures(counted: Tally) -> Iterable[_Finding]:
     return [(one.ref, one.reason, one.message) for one in counted.failures]
 
 
-def _blocked(policy: Policy, rows: Sequence[Row]) -> Iterable[_Finding]:
+def _blocks(policy: Policy, rows: Sequence[Row]) -> Iterable[_Finding]:
     for row in rows:
         state = row.assessment.states[policy.ref]
         if state.standing is Standing.BLOCKED and state.reason is not None:
