@@ -1,0 +1,179 @@
+"""A workload's author: one manifest, and what people do to it with kubectl."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from subprocess import CompletedProcess
+from typing import Any
+
+from world import World
+
+Json = dict[str, Any]
+Done = CompletedProcess[str]
+Change = Callable[[Json], None]
+
+NAME = "web"
+CLIENT, SERVER = "client-side", "server-side"
+
+
+def manifest(kind: str = "Deployment", inits: tuple[str, ...] = ("migrate", "schema")) -> Json:
+    """A workload as its author writes it; without pods, which would tell nothing here."""
+    labels = {"app": NAME}
+    pod: Json = {
+        "containers": [
+            {
+                "name": "app",
+                "image": "app:1",
+                "ports": [{"name": "http", "containerPort": 8080}, {"name": "admin", "containerPort": 9090}],
+            }
+        ],
+        "volumes": [{"name": "cache", "emptyDir": {}}],
+    }
+    if inits:
+        pod["initContainers"] = [{"name": name, "image": f"{name}:1"} for name in inits]
+    template: Json = {"metadata": {"labels": labels, "annotations": {"team": "shop"}}, "spec": pod}
+    spec: Json = {"selector": {"matchLabels": labels}, "template": template}
+    match kind:
+        case "CronJob":
+            pod["restartPolicy"] = "OnFailure"
+            spec = {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": template}}}
+        case "DaemonSet":
+            pod["nodeSelector"] = {"nowhere": "at-all"}
+        case _:
+            spec["replicas"] = 0
+    group = "batch/v1" if kind == "CronJob" else "apps/v1"
+    return {"apiVersion": group, "kind": kind, "metadata": {"name": NAME, "labels": {"logs": "shipped"}}, "spec": spec}
+
+
+def template_in(body: Json) -> Json:
+    """The pod template of a workload or its manifest."""
+    spec = body["spec"]
+    template: Json = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
+    return template
+
+
+@dataclass(slots=True)
+class Author:
+    """Somebody who keeps a manifest and applies it in one way."""
+
+    world: World
+    way: str
+    body: Json = field(default_factory=manifest)
+
+    @property
+    def target(self) -> str:
+        """The workload as kubectl names it."""
+        return f"{self.body['kind'].lower()}/{NAME}"
+
+    def applies(self, *changes: Change) -> Done:
+        """Change the manifest and apply it."""
+        self._edit(changes)
+        return self._send("apply", *(["--server-side"] if self.way == SERVER else []))
+
+    def replaces(self, *changes: Change) -> Done:
+        """Change the manifest and put it in the place of what is there."""
+        self._edit(changes)
+        return self._send("replace", *(["--save-config"] if self.way == CLIENT else []))
+
+    def _edit(self, changes: tuple[Change, ...]) -> None:
+        self.body = copy.deepcopy(self.body)
+        for change in changes:
+            change(self.body)
+
+    def _send(self, *command: str) -> Done:
+        return self.runs(*command, "--filename=-", stdin=json.dumps(self.body))
+
+    def runs(self, *arguments: str, stdin: str | None = None) -> Done:
+        """Run kubectl in the author's namespace, whatever comes of it."""
+        return self.world.cluster.run_kubectl(
+            *arguments, f"--namespace={self.world.namespace}", stdin=stdin, check=False
+        )
+
+    def patches(self, kind: str, patch: Any) -> Done:
+        """Patch the workload; stands for `kubectl edit` as well."""
+        return self.runs("patch", self.target, f"--type={kind}", f"--patch={json.dumps(patch)}")
+
+    def exports(self) -> Json:
+        """The workload as a tool exports it that keeps no annotations."""
+        body = self.world.get(self.body["kind"], NAME)
+        body["metadata"] = {key: body["metadata"][key] for key in ("name", "namespace", "labels")}
+        body.pop("status", None)
+        return body
+
+
+Action = Callable[[Author], Done]
+
+
+def applying(*changes: Change) -> Action:
+    """Apply the manifest with these changes."""
+    return lambda author: author.applies(*changes)
+
+
+def replacing(*changes: Change) -> Action:
+    """Replace by the manifest with these changes."""
+    return lambda author: author.replaces(*changes)
+
+
+def running(*arguments: str) -> Action:
+    """Run kubectl, `{}` standing for the workload."""
+    return lambda author: author.runs(*(argument.replace("{}", author.target) for argument in arguments))
+
+
+def patching(kind: str, patch: Any) -> Action:
+    """Patch the workload."""
+    return lambda author: author.patches(kind, patch)
+
+
+def replacing_by_export(author: Author) -> Done:
+    """Replace the workload by an export of itself without annotations."""
+    return author.runs("replace", "--filename=-", stdin=json.dumps(author.exports()))
+
+
+def replacing_template(author: Author) -> Done:
+    """Replace the whole template by the author's, in one JSON Patch."""
+    path = "/spec/jobTemplate/spec/template" if author.body["kind"] == "CronJob" else "/spec/template"
+    return author.patches("json", [{"op": "replace", "path": path, "value": template_in(author.body)}])
+
+
+def nothing(author: Author) -> Done:
+    """Do nothing at all."""
+    return CompletedProcess([author.target], 0, "", "")
+
+
+def within(**fields: Any) -> Change:
+    """Set fields of the author's container; one that is None is taken out."""
+
+    def change(body: Json) -> None:
+        _put(template_in(body)["spec"]["containers"][0], fields)
+
+    return change
+
+
+def pod(**fields: Any) -> Change:
+    """Set fields of the pod spec; one that is None is taken out."""
+    return lambda body: _put(template_in(body)["spec"], fields)
+
+
+def null(name: str) -> Change:
+    """Set a field of the pod spec to an explicit null."""
+    return lambda body: template_in(body)["spec"].update({name: None})
+
+
+def unannotated(body: Json) -> None:
+    """Take the template's annotations out."""
+    del template_in(body)["metadata"]["annotations"]
+
+
+def inits(*names: str) -> Change:
+    """Set the author's init containers."""
+    return pod(initContainers=[{"name": name, "image": f"{name}:1"} for name in names])
+
+
+def _put(target: Json, fields: Json) -> None:
+    for name, value in fields.items():
+        target.pop(name, None)
+        if value is not None:
+            target[name] = value
