@@ -46,7 +46,7 @@ def resources(draw: st.DrawFn, amounts: dict[str, tuple[str, ...]] = _AMOUNTS) -
 @st.composite
 def probe(draw: st.DrawFn, period: int) -> Json:
     """A probe, told from others by its period."""
-    handler = draw(
+    handler: Json = draw(
         st.sampled_from(
             [
                 {"tcpSocket": {"port": 8080}},
@@ -56,7 +56,7 @@ def probe(draw: st.DrawFn, period: int) -> Json:
             ]
         )
     )
-    return {**handler, **({"periodSeconds": period} if draw(st.booleans()) else {})}
+    return {**handler, "periodSeconds": period} if draw(st.booleans()) else dict(handler)
 
 
 @st.composite

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sidecarpolicy.api import quantity
 from sidecarpolicy.api.policy import Json
+from sidecarpolicy.planning.policy import PROBES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def parse(text: str | None) -> Record | None:
         return None
     try:
         data = json.loads(text)
-        return Record(data["revision"], {key: _part(value) for key, value in data["policies"].items()})
+        return Record(_text(data["revision"]), {key: _part(value) for key, value in data["policies"].items()})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -67,12 +69,37 @@ def dump(record: Record) -> str:
 
 def _part(data: Json) -> Part:
     return Part(
-        revision=data["revision"],
-        init_containers=tuple(data.get("initContainers", ())),
-        volumes=tuple(data.get("volumes", ())),
-        converted={name: tuple(before) for name, before in data.get("converted", {}).items()},
-        fills=dict(data.get("containers", {})),
+        revision=_text(data["revision"]),
+        init_containers=_texts(data.get("initContainers", [])),
+        volumes=_texts(data.get("volumes", [])),
+        converted={name: _texts(before) for name, before in data.get("converted", {}).items()},
+        fills={name: _filled(filled) for name, filled in data.get("containers", {}).items()},
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(_text(item) for item in value)
+
+
+def _filled(filled: Json) -> Json:
+    """Return what was filled of one container if it is all there: anybody may edit an annotation."""
+    for name, key in (("volumeMounts", "mountPath"), ("env", "name")):
+        for item in filled.get(name, []):
+            _text(item[key])
+    for amounts in filled.get("resources", {}).values():
+        for amount in amounts.values():
+            quantity.parse(amount)
+    for probe in PROBES:
+        filled.get(probe, {}).items()
+    return filled
 
 
 def _plain(part: Part) -> dict[str, Any]:
