@@ -35,7 +35,7 @@ class Operator:
     def __init__(self, hold: Hold, directory: Path, port: int, pid: int) -> None:
         self._hold = hold
         self._directory = directory
-        self._port = port
+        self.port = port
         self.pid = pid
 
     @classmethod
@@ -80,7 +80,7 @@ class Operator:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
