@@ -102,16 +102,17 @@ class Recorder:
             await self._tell(key, series)
 
     async def _tell(self, key: _Key, series: _Series) -> None:
-        try:
-            await self._send(key, series)
-        except ClusterError as error:
-            self.dropped += 1
-            log.warning("event not sent", reason=key.reason, error=error.message)
-            return
+        # Known before it is sent, so that what repeats meanwhile is counted.
         self._told[key] = series
         self._told.move_to_end(key)
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
+        try:
+            await self._send(key, series)
+        except ClusterError as error:
+            self.dropped += 1
+            self._told.pop(key, None)
+            log.warning("event not sent", reason=key.reason, error=error.message)
 
     async def _send(self, key: _Key, series: _Series) -> None:
         resource = RESOURCES["Event"]
