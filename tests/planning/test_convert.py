@@ -58,8 +58,8 @@ def test_the_authors_edits_of_a_converted_container_come_back_with_it() -> None:
     assert convert.restore(spec, before, author())["containers"][1] == {**container("envoy"), "image": "envoy:2"}
 
 
-ENVOY = {'k:{"name":"envoy"}': {"f:image": {}}}
-APP = {'k:{"name":"app"}': {"f:image": {}}}
+ENVOY: Json = {'k:{"name":"envoy"}': {"f:image": {}}}
+APP: Json = {'k:{"name":"app"}': {"f:image": {}}}
 
 
 @pytest.mark.parametrize(

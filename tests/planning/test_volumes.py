@@ -42,7 +42,7 @@ def test_a_block_device_of_the_author_keeps_its_volume() -> None:
 
 
 def test_a_volume_that_the_authors_manifest_lists_stays() -> None:
-    fields = {"f:spec": {"f:template": {"f:spec": {"f:volumes": {'k:{"name":"logs"}': {}}}}}}
+    fields: dict[str, object] = {"f:spec": {"f:template": {"f:spec": {"f:volumes": {'k:{"name":"logs"}': {}}}}}}
     author = Author(
         {"metadata": {"managedFields": [{"manager": "helm", "operation": "Apply", "fieldsV1": fields}]}},
         ("spec", "template"),

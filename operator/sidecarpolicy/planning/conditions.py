@@ -60,7 +60,7 @@ def _accepted(accepted: Acceptance) -> Condition:
 
 def _up_to_date(policy: Policy, counted: Tally) -> Condition:
     kind, todo = ConditionType.WORKLOADS_UP_TO_DATE, counted.todo
-    if policy.mode == "Audit" and todo:
+    if policy.mode == "Audit" and todo and not policy.deleting:
         return kind, "False", Reason.AUDIT_ONLY, f"mode is Audit: {_workloads(todo)} would change"
     if todo:
         return kind, "False", Reason.OUTDATED, f"{_workloads(todo)} wait for a change"
@@ -77,9 +77,9 @@ def _ready(policy: Policy, counted: Tally) -> Condition:
     if counted.failures:
         first = counted.failures[0]
         return kind, "False", Reason.FAILED, f"{done}, {counted['failed']} failed; {first.ref}: {first.message}"
-    if policy.mode == "Audit" and todo:
+    if policy.mode == "Audit" and todo and not policy.deleting:
         return kind, "False", Reason.AUDIT_ONLY, f"mode is Audit: {_workloads(todo)} would change, nothing is written"
-    if policy.paused and todo:
+    if policy.paused and todo and not policy.deleting:
         return kind, "False", Reason.PAUSED, f"paused: {done}, {todo} to come"
     if todo or counted["updating"]:
         waiting = f"; {counted.waiting}" if counted.waiting else ""
