@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,6 +19,16 @@ from world import World
 StartOperator = Callable[..., Operator]
 
 Kubectl = Callable[..., str]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--refresh-golden", action="store_true", help="rewrite what tests compare with; review the diff")
+
+
+@pytest.fixture
+def refresh_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether files that hold the expected are to be rewritten."""
+    return bool(request.config.getoption("--refresh-golden"))
 
 
 @pytest.fixture(scope="session")
@@ -82,11 +92,21 @@ def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:  # n
 
 @pytest.fixture(autouse=True)
 def operator_lives(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test during which the shared operator ended has failed, and says what the operator said last."""
+    """A test during which the shared operator ended has failed."""
     yield
     if "operator" in request.fixturenames:
         operator: Operator = request.getfixturevalue("operator")
-        assert operator.exit_code is None, f"the operator has ended; its log ends:\n{operator.log[-5000:]}"
+        assert operator.exit_code is None, "the operator has ended"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the shared operator said last where a test failed."""
+    report = yield
+    operator = getattr(item, "funcargs", {}).get("operator")
+    if report.failed and operator is not None:
+        report.sections.append(("The operator's log ends", operator.log[-2500:]))
+    return report
 
 
 @pytest.fixture(scope="module")
