@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def generation(world: World, name: str = "web") -> int:
     return int(world.get("Deployment", name)["metadata"]["generation"])
 
 
-def injected(world: World, **spec: object) -> None:
+def injected(world: World, **spec: Any) -> None:
     """A Deployment that carries the policy's sidecar."""
     world.apply(deployment(), policy(**spec))
     world.until_ready("log-shipper")
@@ -210,7 +211,7 @@ def team(world: World) -> Iterator[str]:
         world.delete("ClusterSidecarPolicy", world.namespace)
 
 
-def cluster_policy(team: str, **spec: object) -> Json:
+def cluster_policy(team: str, **spec: Any) -> Json:
     return policy(team, kind="ClusterSidecarPolicy", namespaceSelector={"matchLabels": {"team": team}}, **spec)
 
 
