@@ -81,6 +81,8 @@ def _ready(policy: Policy, counted: Tally) -> Condition:
         return kind, "False", Reason.AUDIT_ONLY, f"mode is Audit: {_workloads(todo)} would change, nothing is written"
     if policy.paused and todo and not policy.deleting:
         return kind, "False", Reason.PAUSED, f"paused: {done}, {todo} to come"
+    if policy.deleting and todo:
+        return kind, "False", Reason.ROLLING_OUT, f"{_workloads(todo)} to restore"
     if todo or counted["updating"]:
         waiting = f"; {counted.waiting}" if counted.waiting else ""
         return kind, "False", Reason.ROLLING_OUT, f"{done}, {counted['updating']} under way, {todo} to come{waiting}"
