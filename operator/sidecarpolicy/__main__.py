@@ -32,6 +32,9 @@ async def operate(settings: Settings) -> None:
     async with client.connect(settings.kubeconfig, settings.context) as connection:
         version = await read.version(connection)
         log.info("connected", server=connection.credentials.server, version=".".join(map(str, version)))
+        missing = await read.missing_permissions(connection)
+        if missing:
+            raise client.Forbidden(f"not allowed to {', '.join(missing)}: apply manifests/rbac.yaml for this account")
         recorder = Recorder(connection, instance=socket.gethostname(), clock=now)
         loop = Loop(
             connection,

@@ -13,6 +13,7 @@ import kopf
 
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster.client import Client
+from sidecarpolicy.cluster.read import PAGE
 from sidecarpolicy.cluster.resources import RESOURCES
 from sidecarpolicy.cluster.watch import Streams, watch_session
 from sidecarpolicy.controller.loop import Loop
@@ -22,7 +23,6 @@ from sidecarpolicy.planning.workload import KINDS, ref_of
 registry = kopf.OperatorRegistry()
 
 WATCHED = (*KINDS, names.POLICY_KIND, names.CLUSTER_POLICY_KIND, "Namespace")
-_PAGE = 200
 
 
 @kopf.on.login(registry=registry)
@@ -99,7 +99,7 @@ def settings(*, streaming: bool) -> kopf.OperatorSettings:
     result.queueing.idle_timeout = 0.01
     result.queueing.worker_limit = 100
     result.watching.initial_streaming = streaming
-    result.watching.chunk_size = _PAGE
+    result.watching.chunk_size = PAGE
     result.persistence.finalizer = names.KOPF_FINALIZER
     result.persistence.diffbase_storage = NoDiffBase()
     result.persistence.progress_storage = NoProgress()

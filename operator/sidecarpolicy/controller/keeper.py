@@ -112,6 +112,13 @@ class Keeper:
         self._book.keep(policy.ref, policy.revision, policy.content)
         await revisions.save_revision(self._client, body, where, policy.revision, content_of(body["spec"]))
 
+    async def prune(self, ref: PolicyRef, in_use: frozenset[str]) -> None:
+        """Forget a policy's oldest revisions, but none that a workload carries."""
+        entry = self._book.entries.get(ref)
+        if entry is not None and entry.policy is not None:
+            kept = in_use | {entry.policy.revision}
+            await revisions.prune_revisions(self._client, entry.body, ref.namespace or self._namespace, kept)
+
     def _put(self, body: Json, judged: Acceptance) -> None:
         before = self._book.entries.get(ref_of(body))
         if before is not None and before.body["metadata"]["uid"] == body["metadata"]["uid"]:

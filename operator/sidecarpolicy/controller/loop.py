@@ -17,6 +17,7 @@ import structlog
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import EventReason
 from sidecarpolicy.cluster import read
+from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import Client, ClusterError
 from sidecarpolicy.cluster.report import Recorder, Subject, write_status
 from sidecarpolicy.controller.book import Book, Entry
@@ -38,9 +39,6 @@ _IDLE_LOOK = 5.0
 """Seconds after which a pass is made while something is on its way, for what only time tells."""
 _PODS_PER_LOOK = 200
 _LOOKERS = 8
-_ASSESSED_AT_ONCE = 40
-"""Assessments between two turns of the event loop, so that it never stands still for long."""
-_PAGE = 200
 _FEW = 50
 """Workloads that are asked for one by one rather than listed."""
 
@@ -162,6 +160,8 @@ class Loop:
         ref = await self._keeper.judge(body)
         if ref is not None:
             await self._list_again(ref)
+        if ref is not None and self.is_synced.is_set():
+            await self._keeper.prune(ref, self.fleet.applied)
 
     # Looking at workloads anew.
 
@@ -204,12 +204,13 @@ class Loop:
 
     async def _list(self, kind: str, namespace: str | None, selector: str | None) -> set[Ref]:
         seen = set()
-        async for page in read.pages(self._client, kind, namespace=namespace, selector=selector, size=_PAGE):
-            for index, body in enumerate(page):
+        async for page in read.pages(self._client, kind, namespace=namespace, selector=selector):
+            for body in page:
                 self.observe(body, anew=True)
                 seen.add(ref_of(body))
-                if index % _ASSESSED_AT_ONCE == _ASSESSED_AT_ONCE - 1:
-                    await asyncio.sleep(0)
+                if trimmed_claims(body) is not None:
+                    # A process before this one ended between its two writes.
+                    self._writer.give_back(body)
         return seen
 
     # One pass.

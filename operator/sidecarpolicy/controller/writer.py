@@ -22,7 +22,7 @@ from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Failing
 from sidecarpolicy.planning.policy import PolicyRef
-from sidecarpolicy.planning.workload import Ref
+from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Writer:
         self._clock = clock
         self._observe = observe
         self._done = done
-        self._queue: asyncio.Queue[Change] = asyncio.Queue()
+        self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
         self._written: defaultdict[Ref, deque[tuple[datetime, int]]] = defaultdict(lambda: deque(maxlen=_FIGHT))
         self._tries: defaultdict[Ref, int] = defaultdict(int)
 
@@ -68,18 +68,37 @@ class Writer:
         self._fleet.started.add(change.ref)
         self._queue.put_nowait(change)
 
+    def give_back(self, body: Json) -> None:
+        """Have our claims on the author's fields given back."""
+        self._queue.put_nowait(body)
+
     async def run(self) -> None:
         """Send changes until cancelled."""
         while True:
-            change = await self._queue.get()
-            try:
-                await self._send(change)
-            except ClusterError as error:
-                log.warning("workload not read", workload=str(change.ref), error=error.message)
-                self._rest(change.ref)
-            finally:
-                self._fleet.started.discard(change.ref)
-                self._done()
+            task = await self._queue.get()
+            if isinstance(task, Change):
+                await self._try(task)
+            else:
+                await self._give_back(task)
+            self._done()
+
+    async def _try(self, change: Change) -> None:
+        try:
+            await self._send(change)
+        except ClusterError as error:
+            log.warning("workload not read", workload=str(change.ref), error=error.message)
+            self._rest(change.ref)
+        finally:
+            self._fleet.started.discard(change.ref)
+
+    async def _give_back(self, body: Json) -> None:
+        try:
+            trimmed = await write.trim(self._client, body)
+        except ClusterError as error:
+            log.warning("claims not given back", workload=str(ref_of(body)), error=error.message)
+            return
+        if trimmed is not None:
+            self._observe(trimmed)
 
     async def _send(self, change: Change) -> None:
         before = self._fleet.known.get(change.ref)
@@ -116,9 +135,7 @@ class Writer:
             self._written[change.ref].append((self._clock(), _wish(change)))
             self._tell_changed(before)
         if change.fills:
-            trimmed = await write.trim(self._client, body)
-            if trimmed is not None:
-                self._observe(trimmed)
+            await self._give_back(body)
 
     async def _read_again(self, ref: Ref) -> None:
         body = await read.get(self._client, ref)
