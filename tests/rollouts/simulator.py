@@ -17,8 +17,8 @@ from typing import Any
 from builders import NOW, asking, settle
 from serving import written
 from sidecarpolicy.api.reasons import FailureReason
-from sidecarpolicy.planning.assess import Assessment, Standing, assess
 from sidecarpolicy.planning.asking import Asking
+from sidecarpolicy.planning.assess import Assessment, Standing, assess
 from sidecarpolicy.planning.pods import Failing, Look, Sound, Starting
 from sidecarpolicy.planning.policy import Policy, PolicyRef
 from sidecarpolicy.planning.progress import Stage, progress

@@ -32,6 +32,7 @@ class _Written(NamedTuple):
     suffix: str
 
 
+@lru_cache(maxsize=4096)
 def parse(quantity: str | int) -> Decimal:
     """Return what a quantity amounts to; raises ValueError for what is none."""
     return _value(_read(quantity))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sidecarpolicy.api import names
-from sidecarpolicy.planning.policy import Policy, PolicyRef
-from sidecarpolicy.planning.record import Part
+from sidecarpolicy.planning.policy import Policy, PolicyRef, ref_of_key
+from sidecarpolicy.planning.record import Part, Record
 from sidecarpolicy.planning.trust import History
 from sidecarpolicy.planning.workload import Ref
 
@@ -79,10 +79,11 @@ class Stakes:
         return policy.namespace in ("", self.ref.namespace)
 
 
-def released(asking: Asking, ref: Ref) -> frozenset[str]:
-    """Return whose parts are left to the author for good: policies that go with `deletion: Keep`."""
-    return frozenset(
-        policy.ref.key
-        for policy in asking.policies
-        if policy.deleting and policy.deletion == "Keep" and policy.ref.namespace in ("", ref.namespace)
-    )
+def released(asking: Asking, ref: Ref, stored: Record | None) -> frozenset[str]:
+    """Return whose parts are left to the author for good: policies that go, or are gone, with `deletion: Keep`."""
+    near = [policy for policy in asking.policies if policy.ref.namespace in ("", ref.namespace)]
+    going = {policy.ref.key for policy in near if policy.deleting and policy.deletion == "Keep"}
+    known = {policy.ref for policy in near} | asking.unreadable
+    kept = {key for key, part in stored.parts.items() if part.keep} if stored else set()
+    gone = {key for key in kept if ref_of_key(key, ref.namespace) not in known}
+    return frozenset(going | gone)

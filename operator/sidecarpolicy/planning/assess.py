@@ -72,7 +72,7 @@ def assess(body: Json, asking: Asking, namespace_labels: Labels) -> Assessment |
     annotations = metadata.get("annotations") or {}
     template, text = template_of(body), annotations.get(names.RECORD_ANNOTATION)
     stored = record.parse(text)
-    trust = trusted(template, stored, asking.history, ref.namespace).without(released(asking, ref))
+    trust = trusted(template, stored, asking.history, ref.namespace).without(released(asking, ref, stored))
     opted_out = annotations.get(names.INJECT_ANNOTATION) == "false"
     selecting = [] if opted_out else _selecting(ref, metadata.get("labels") or {}, asking, namespace_labels)
     if not selecting and not trust.parts and text is None:
@@ -191,7 +191,7 @@ class _Look:
 
     def _leaving(self, real: Desired) -> list[PolicyRef]:
         """Return the policies whose part goes away, other than by giving way to another policy."""
-        left = released(self.stakes.asking, self.ref) & (self.stored.parts.keys() if self.stored else set())
+        left = released(self.stakes.asking, self.ref, self.stored) & (self.stored.parts.keys() if self.stored else set())
         gone = (self.trust.parts.keys() | left) - real.record.parts.keys()
         return sorted(
             {ref_of_key(key, self.ref.namespace) for key in gone} - {one.ref for one in self.stakes.selecting}

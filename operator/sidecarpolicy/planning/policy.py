@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import ClusterPolicySpec, Fill, Json, LabelSelector, Placed, PolicySpec, parse_duration
-from sidecarpolicy.planning.canonical import canonical
+from sidecarpolicy.planning.canonical import canonical, probe
 
 CONTENT_FIELDS = ("sidecars", "initContainers", "convert", "volumes", "containers")
 """The part of a spec that changes templates; a revision covers this and nothing else."""
@@ -173,5 +173,6 @@ def _item(placed: Placed, container: Json) -> Item:
 
 
 def _canonical_fill(fill: Fill) -> Fill:
-    fields = {name: canonical(getattr(fill, name)) for name in ("volumeMounts", "env", "resources", *PROBES)}
-    return fill.model_copy(update=fields)
+    fields = {name: canonical(getattr(fill, name)) for name in ("volumeMounts", "env", "resources")}
+    probes = {name: probe(asked) for name in PROBES if (asked := getattr(fill, name))}
+    return fill.model_copy(update=fields | probes)

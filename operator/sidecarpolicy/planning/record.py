@@ -23,6 +23,8 @@ class Part:
     """The names that stood before each converted container in `containers`."""
     fills: Mapping[str, Json] = field(default_factory=dict)
     """Per container of the app: volumeMounts, env, resources and probes as we filled them."""
+    keep: bool = False
+    """It is the author's once the policy is gone; a `rollout undo` brings the record back that was taken away then."""
 
     @property
     def is_empty(self) -> bool:
@@ -74,6 +76,7 @@ def _part(data: Json) -> Part:
         volumes=_texts(data.get("volumes", [])),
         converted={name: _texts(before) for name, before in data.get("converted", {}).items()},
         fills={name: _filled(filled) for name, filled in data.get("containers", {}).items()},
+        keep=data.get("keep", False) is True,
     )
 
 
@@ -109,5 +112,6 @@ def _plain(part: Part) -> dict[str, Any]:
         "volumes": list(part.volumes),
         "converted": {name: list(before) for name, before in part.converted.items()},
         "containers": dict(part.fills),
+        "keep": part.keep,
     }
     return {key: value for key, value in data.items() if value}

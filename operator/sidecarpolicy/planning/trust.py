@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from sidecarpolicy.api import quantity
 from sidecarpolicy.api.policy import Fill, Json
-from sidecarpolicy.planning import canonical
 from sidecarpolicy.planning.policy import PROBES, Content, PolicyRef
 from sidecarpolicy.planning.record import NOTHING, Part, Record
 from sidecarpolicy.planning.selection import chooses
@@ -111,8 +110,8 @@ def _found_rule(container: Json, rule: Fill) -> Json:
     found["resources"] = _found_resources(container, rule)
     for probe in PROBES:
         wanted: Json | None = getattr(rule, probe)
-        if wanted and probe in container and canonical.probe(container[probe]) == canonical.probe(wanted):
-            found[probe] = canonical.probe(wanted)
+        if wanted and container.get(probe) == wanted:
+            found[probe] = wanted
     return {name: value for name, value in found.items() if value}
 
 

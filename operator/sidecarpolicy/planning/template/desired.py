@@ -154,6 +154,7 @@ class _Work:
                 volumes=tuple(volume["name"] for volume in added),
                 converted={item.name: before[item.name] for item in policy.content.convert if item.name in before},
                 fills=fills,
+                keep=policy.deletion == "Keep",
             )
             if not part.is_empty:
                 parts[policy.ref.key] = part

@@ -187,8 +187,8 @@ def _fill_probes(container: Json, rule: Fill, there: There) -> Filled:
         if not is_declared(container, asked):
             notes.append(_no_port(container, name))
             continue
-        filled[name] = canonical.probe(asked)
-        result[name] = _as_stored(filled[name], there.now.get(name), there.before.get(name))
+        filled[name] = asked
+        result[name] = _as_stored(asked, there.now.get(name), there.before.get(name))
     return Filled(result, filled, tuple(notes))
 
 
@@ -217,11 +217,9 @@ def _without(container: Json, section: str, ours: list[Json], key: str, author: 
 
     def is_ours(item: Json) -> bool:
         name = item[key]
-        if name not in filled or not merge.covers(item, filled[name]):
-            return False
-        return not author.wrote(container["name"], section, name)
+        return merge.covers(item, filled[name]) and not author.wrote(container["name"], section, name)
 
-    return [item for item in container[section] if not is_ours(item)]
+    return [item for item in container[section] if item[key] not in filled or not is_ours(item)]
 
 
 def _own_resources(container: Json, ours: Json, author: Author) -> Json:
@@ -246,18 +244,18 @@ def _own_probe(container: Json, name: str, ours: Json, author: Author) -> Json:
     Equal to ours: all of it goes. Another handler: the author has an own probe, and our keys go from it. Our handler
     with other settings: the author took the probe over by editing it, and it stays.
     """
-    current, filled = canonical.probe(container[name]), canonical.probe(ours)
-
-    def is_ours(key: str) -> bool:
-        return bool(current[key] == filled.get(key)) and not author.wrote(container["name"], name, key)
-
-    if current == filled and all(is_ours(key) for key in filled):
+    current: Json = container[name]
+    own = {
+        key: value
+        for key, value in current.items()
+        if key not in ours or value != ours[key] or author.wrote(container["name"], name, key)
+    }
+    if not own and current == ours:
         return {}
-    own = {key: value for key, value in container[name].items() if not is_ours(key)}
     handler = next((key for key in _HANDLERS if key in own), None)
     if handler is None:
-        return dict(container[name])
-    own[handler] = _own_handler(own[handler], filled.get(handler, {}), author, (container["name"], name, handler))
+        return current
+    own[handler] = _own_handler(own[handler], ours.get(handler, {}), author, (container["name"], name, handler))
     return canonical.probe(own)
 
 

@@ -24,10 +24,13 @@ _ONE_OF = (
     frozenset({"fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"}),
 )
 """Fields of which core/v1 allows one: where ours is given, another's beside it would be refused."""
+_RIVALS = {name: group for group in _ONE_OF for name in group}
 
 
 def merged(current: Any, ours: Any, previous: Any, field: str = "") -> Any:
     """Return `current` brought to what `ours` says; fields that only `previous`, ours of before, said are gone."""
+    if current == ours:
+        return current
     if isinstance(current, dict) and isinstance(ours, dict):
         return _merged_map(current, ours, previous if isinstance(previous, dict) else {})
     if isinstance(current, list) and isinstance(ours, list):
@@ -63,7 +66,7 @@ def with_list(spec: Json, field: str, items: list[Json]) -> Json:
 
 
 def _merged_map(current: Json, ours: Json, previous: Json) -> Json:
-    rivals = {name for group in _ONE_OF if group & ours.keys() for name in group - ours.keys()}
+    rivals = {rival for name in ours.keys() & _RIVALS.keys() for rival in _RIVALS[name] - ours.keys()}
     result = {
         name: value for name, value in current.items() if name in ours or (name not in previous and name not in rivals)
     }
