@@ -9,7 +9,7 @@ Json = dict[str, Any]
 NAMESPACES = 16
 LABEL = {"bench": "sidecarpolicy"}
 POLICY = "bench"
-_VARIABLES = 20
+_VARIABLES = 8
 _PROBE: Json = {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10, "failureThreshold": 3}
 _RESOURCES: Json = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}
 

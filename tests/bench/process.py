@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-EVERY = 0.01
+EVERY = 0.025
 MIB = 1024 * 1024
 _TICK = os.sysconf("SC_CLK_TCK")
 
