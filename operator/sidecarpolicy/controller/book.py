@@ -52,8 +52,10 @@ class Book:
         self._ask()
 
     def drop(self, ref: PolicyRef) -> None:
-        """Know it no more."""
+        """Know it no more, nor what it asked for: what it left behind with `deletion: Keep` is the author's now."""
         self.entries.pop(ref, None)
+        self._owners = {revision: owners - {ref} for revision, owners in self._owners.items() if owners != {ref}}
+        self._contents = {revision: self._contents[revision] for revision in self._owners}
         self._ask()
 
     def keep(self, ref: PolicyRef, revision: str, content: Content) -> None:

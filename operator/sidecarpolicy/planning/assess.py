@@ -191,7 +191,8 @@ class _Look:
 
     def _leaving(self, real: Desired) -> list[PolicyRef]:
         """Return the policies whose part goes away, other than by giving way to another policy."""
-        left = released(self.stakes.asking, self.ref, self.stored) & (self.stored.parts.keys() if self.stored else set())
+        recorded = self.stored.parts.keys() if self.stored else set()
+        left = recorded & released(self.stakes.asking, self.ref, self.stored)
         gone = (self.trust.parts.keys() | left) - real.record.parts.keys()
         return sorted(
             {ref_of_key(key, self.ref.namespace) for key in gone} - {one.ref for one in self.stakes.selecting}
