@@ -105,7 +105,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     operator = getattr(item, "funcargs", {}).get("operator")
     if report.failed and operator is not None:
-        report.sections.append(("The operator's log ends", operator.log[-2500:]))
+        report.sections.append(("The operator's log ends", operator.log[-1500:]))
     return report
 
 

@@ -18,9 +18,7 @@ SHIPPER = "sidecar shipper of pod"
     ("image", "reason", "words"),
     [
         pytest.param("pull-fails:1", "ImagePullFails", "ImagePullBackOff", id="image-cannot-be-pulled"),
-        pytest.param(
-            "crashes:1", "CrashLoop", "CrashLoopBackOff (last exit: Error, code 1)", id="ends-again-and-again"
-        ),
+        pytest.param("crashes:1", "CrashLoop", "CrashLoopBackOff (last exit: Error, code 1)", id="ends-again"),
         pytest.param("oom:1", "CrashLoop", "OOMKilled, code 137", id="needs-more-memory-than-its-limit"),
     ],
 )

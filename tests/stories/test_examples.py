@@ -127,7 +127,7 @@ def test_example_that_needs_admission_says_so(world: World, example: str, reason
     before = template_of(world.get(kind, name))
     policy = world.until_says(policy_of(example), Ready="Blocked", WorkloadsUpToDate="Blocked", Stalled="True")
 
-    entry = policy["status"]["blocked"][0]
+    entry = policy["status"]["blocks"][0]
     assert (entry["kind"], entry["name"], entry["reason"]) == (kind, name, reason)
     assert word in entry["message"]
     assert condition(policy, "Accepted")["status"] == "True"
