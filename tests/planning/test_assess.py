@@ -296,6 +296,25 @@ def test_deleting_a_policy_that_keeps_leaves_everything_to_the_author_without_a_
     assert assess(after, asking(), {}) is None
 
 
+def test_what_a_policy_that_keeps_added_stays_also_when_nobody_saw_it_go() -> None:
+    body = injected(deployment(), idle(V1, deletion="Keep"))
+    one = look(body, asking(earlier=(V1,)))
+
+    assert one.change is not None
+    assert not one.change.restarts
+    after = written(body, one.change)
+    assert after["spec"] == body["spec"]
+    assert "annotations" not in after["metadata"]
+
+
+def test_a_deselected_policy_that_would_keep_restores() -> None:
+    body = injected(deployment(), idle(V1, deletion="Keep"))
+    one = look(body, asking(idle(V1, deletion="Keep", selector={"matchLabels": {"x": "y"}})))
+
+    assert one.change is not None
+    assert written(body, one.change)["spec"] == deployment()["spec"]
+
+
 def test_what_an_unreadable_policy_added_stays() -> None:
     body = injected(deployment(), V1)
     one = assess(body, Asking(unreadable=frozenset({LOGS}), history=asking(V1).history), {})

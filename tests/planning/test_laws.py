@@ -191,3 +191,20 @@ def test_requests_never_exceed_limits(author: Json, three: tuple[Json, ...]) -> 
         limits, requests = one["resources"].get("limits", {}), one["resources"].get("requests", {})
         for name in limits.keys() & requests.keys():
             assert quantity.parse(requests[name]) <= quantity.parse(limits[name])
+
+
+@LAW
+@given(templates(), THREE)
+def test_what_is_given_is_never_changed(author: Json, three: tuple[Json, ...]) -> None:
+    asked = asking(*three, may_convert=True)
+    body = deployment(**author)
+    before = json.dumps(body)
+    one = assess(body, asked, {})
+    after = written(body, one.change) if one is not None and one.change is not None else body
+    there = json.dumps(after)
+    assess(after, asked, {})
+    assess(after, asking(earlier=three), {})
+
+    assert json.dumps(body) == before
+    assert json.dumps(after) == there
+    assert asked == asking(*three, may_convert=True)
