@@ -109,7 +109,11 @@ class Loop:
         """Take in a workload as the API server has it now."""
         labels = self._namespaces.get(body["metadata"]["namespace"], {})
         before = self.fleet.known.get(ref_of(body))
-        concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
+        try:
+            concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
+        except Exception:  # noqa: BLE001 - a mistake of ours about one workload must not stop the care for all others
+            log.exception("workload not understood", workload=str(ref_of(body)))
+            return
         if concerned and self.is_synced.is_set():
             self._writer.tell_if_blocked(before, self.fleet.known.get(ref_of(body)))
         self._touch(concerned)
