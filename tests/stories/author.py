@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -15,13 +15,14 @@ Json = dict[str, Any]
 Done = CompletedProcess[str]
 Change = Callable[[Json], None]
 
-NAME = "web"
 CLIENT, SERVER = "client-side", "server-side"
+BOTH = (CLIENT, SERVER)
 
 
-def manifest(kind: str = "Deployment", inits: tuple[str, ...] = ("migrate", "schema")) -> Json:
+def manifest(
+    kind: str = "Deployment", *, inits: tuple[str, ...] = ("migrate", "schema"), volumes: tuple[str, ...] = ("cache",)
+) -> Json:
     """A workload as its author writes it; without pods, which would tell nothing here."""
-    labels = {"app": NAME}
     pod: Json = {
         "containers": [
             {
@@ -30,12 +31,13 @@ def manifest(kind: str = "Deployment", inits: tuple[str, ...] = ("migrate", "sch
                 "ports": [{"name": "http", "containerPort": 8080}, {"name": "admin", "containerPort": 9090}],
             }
         ],
-        "volumes": [{"name": "cache", "emptyDir": {}}],
     }
+    if volumes:
+        pod["volumes"] = [{"name": name, "emptyDir": {}} for name in volumes]
     if inits:
         pod["initContainers"] = [{"name": name, "image": f"{name}:1"} for name in inits]
-    template: Json = {"metadata": {"labels": labels, "annotations": {"team": "shop"}}, "spec": pod}
-    spec: Json = {"selector": {"matchLabels": labels}, "template": template}
+    template: Json = {"metadata": {"annotations": {"team": "shop"}}, "spec": pod}
+    spec: Json = {"template": template}
     match kind:
         case "CronJob":
             pod["restartPolicy"] = "OnFailure"
@@ -45,7 +47,17 @@ def manifest(kind: str = "Deployment", inits: tuple[str, ...] = ("migrate", "sch
         case _:
             spec["replicas"] = 0
     group = "batch/v1" if kind == "CronJob" else "apps/v1"
-    return {"apiVersion": group, "kind": kind, "metadata": {"name": NAME, "labels": {"logs": "shipped"}}, "spec": spec}
+    return {"apiVersion": group, "kind": kind, "metadata": {"labels": {"logs": "shipped"}}, "spec": spec}
+
+
+def named(body: Json, name: str) -> Json:
+    """The manifest under a name, its pods labelled by it."""
+    body = copy.deepcopy(body)
+    body["metadata"]["name"] = name
+    template_in(body)["metadata"]["labels"] = {"app": name}
+    if body["kind"] != "CronJob":
+        body["spec"]["selector"] = {"matchLabels": {"app": name}}
+    return body
 
 
 def template_in(body: Json) -> Json:
@@ -61,12 +73,27 @@ class Author:
 
     world: World
     way: str
-    body: Json = field(default_factory=manifest)
+    body: Json
+
+    @property
+    def kind(self) -> str:
+        """The kind of the workload."""
+        return str(self.body["kind"])
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def workload(self) -> Json:
+        """The workload as it is now."""
+        return self.world.get(self.kind, self.name)
 
     @property
     def target(self) -> str:
         """The workload as kubectl names it."""
-        return f"{self.body['kind'].lower()}/{NAME}"
+        return f"{self.kind.lower()}/{self.name}"
 
     def applies(self, *changes: Change) -> Done:
         """Change the manifest and apply it."""
@@ -98,7 +125,7 @@ class Author:
 
     def exports(self) -> Json:
         """The workload as a tool exports it that keeps no annotations."""
-        body = self.world.get(self.body["kind"], NAME)
+        body = self.workload
         body["metadata"] = {key: body["metadata"][key] for key in ("name", "namespace", "labels")}
         body.pop("status", None)
         return body
@@ -134,7 +161,7 @@ def replacing_by_export(author: Author) -> Done:
 
 def replacing_template(author: Author) -> Done:
     """Replace the whole template by the author's, in one JSON Patch."""
-    path = "/spec/jobTemplate/spec/template" if author.body["kind"] == "CronJob" else "/spec/template"
+    path = "/spec/jobTemplate/spec/template" if author.kind == "CronJob" else "/spec/template"
     return author.patches("json", [{"op": "replace", "path": path, "value": template_in(author.body)}])
 
 
