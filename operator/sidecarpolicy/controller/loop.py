@@ -111,7 +111,8 @@ class Loop:
         before = self.fleet.known.get(ref_of(body))
         try:
             concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
-        except Exception:  # noqa: BLE001 - a mistake of ours about one workload must not stop the care for all others
+        except Exception:
+            # A mistake of ours about one workload must not stop the care for all others.
             log.exception("workload not understood", workload=str(ref_of(body)))
             return
         if concerned and self.is_synced.is_set():
