@@ -32,6 +32,9 @@ OWN_HANDLER = {"httpGet": {"path": "/", "port": 8080}}
 OWN_PORT = {"tcpSocket": {"port": 9090}}
 
 
+NONE, ONE, TWO = ({CLIENT: number, SERVER: number} for number in range(3))
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One thing that users do, alone or after others."""
@@ -40,7 +43,7 @@ class Case:
     action: Action
     ways: tuple[str, ...] = BOTH
     """How the author applies the manifest."""
-    new: int = 1
+    new: Mapping[str, int] = field(default_factory=lambda: ONE)
     """New ReplicaSets at most, by the user and by the operator together."""
     start: Json = field(default_factory=manifest)
     before: tuple[Action, ...] = ()
@@ -68,43 +71,46 @@ def without_inits(*names: str) -> list[str]:
 
 
 APPLIES = (
-    Case("applied-unchanged", applying(), new=0),
+    Case("applied-unchanged", applying(), new=NONE),
     Case("applied-with-another-image", applying(within(image="app:2"))),
-    Case("applied-with-a-first-init-container", applying(inits("first")), start=manifest(inits=()), new=2,
+    Case("applied-with-a-first-init-container", applying(inits("first")), start=manifest(inits=()), new=TWO,
          shows={"order": without_inits("first")}),
-    Case("applied-with-an-init-container-in-front", applying(inits("i0", "migrate", "schema")), new=2,
+    Case("applied-with-an-init-container-in-front", applying(inits("i0", "migrate", "schema")),
+         new={CLIENT: 2, SERVER: 1},
          shows={"order": without_inits("i0", "migrate", "schema")}),
-    Case("applied-with-an-init-container-at-the-end", applying(inits("migrate", "schema", "i9")), new=2,
+    Case("applied-with-an-init-container-at-the-end", applying(inits("migrate", "schema", "i9")),
+         new={CLIENT: 1, SERVER: 2},
          shows={"order": without_inits("migrate", "schema", "i9")}),
     Case("applied-without-volumes", applying(pod(volumes=None)), (SERVER,), shows={"volumes": ["logs"]}),
-    Case("applied-with-null-volumes", applying(null("volumes")), (SERVER,), new=0, start=manifest(volumes=()),
+    Case("applied-with-null-volumes", applying(null("volumes")), (SERVER,), new=NONE, start=manifest(volumes=()),
          shows={"volumes": ["logs"]}),
-    Case("applied-without-init-containers", applying(pod(initContainers=None)), new=2,
+    Case("applied-without-init-containers", applying(pod(initContainers=None)),
+         new={CLIENT: 2, SERVER: 1},
          shows={"order": without_inits()}),
     Case("applied-with-null-init-containers", applying(null("initContainers")), start=manifest(inits=()),
-         shows={"order": without_inits()}),
+         new={CLIENT: 1, SERVER: 0}, shows={"order": without_inits()}),
     Case("applied-with-an-own-probe-on-another-port", applying(within(livenessProbe=OWN_PORT)),
          # Our period stays in it until the next change, which is no reason to restart, and the record knows of it.
          shows={"livenessProbe": {**OWN_PORT, **ALWAYS, "periodSeconds": 20}}),
     Case("applied-with-a-higher-limit", applying(within(resources=limits("512Mi"))),
          shows={"limits": {"memory": "512Mi"}}, taken=frozenset({"limits.memory"})),
-    Case("applied-with-our-very-limit", applying(within(resources=limits("256Mi"))), new=0,
+    Case("applied-with-our-very-limit", applying(within(resources=limits("256Mi"))), new=NONE,
          taken=frozenset({"limits.memory"})),
-    Case("applied-with-a-renamed-container", applying(within(name="front")), new=2),
+    Case("applied-with-a-renamed-container", applying(within(name="front")), new=TWO),
     Case("applied-without-template-annotations", applying(unannotated), (SERVER,)),
 )  # fmt: skip
 
 OTHERS = (
     Case("set-image", running("set", "image", "{}", "app=app:2"), (CLIENT,)),
     Case("rollout-restart", running("rollout", "restart", "{}"), (CLIENT,)),
-    Case("scale", running("scale", "{}", "--replicas=2"), (CLIENT,), new=0),
-    Case("replaced-by-the-manifest", replacing(within(image="app:2")), new=2),
-    Case("replaced-by-an-export-without-annotations", replacing_by_export, new=0),
-    Case("rollout-undo-of-an-image", running("rollout", "undo", "{}"), (CLIENT,), new=0,
+    Case("scale", running("scale", "{}", "--replicas=2"), (CLIENT,), new=NONE),
+    Case("replaced-by-the-manifest", replacing(within(image="app:2")), new=TWO),
+    Case("replaced-by-an-export-without-annotations", replacing_by_export, new=NONE),
+    Case("rollout-undo-of-an-image", running("rollout", "undo", "{}"), (CLIENT,), new=NONE,
          before=(applying(within(image="app:2")),)),
-    Case("rollout-undo-to-before-the-injection", running("rollout", "undo", "{}"), (CLIENT,), new=0, twin=nothing),
+    Case("rollout-undo-to-before-the-injection", running("rollout", "undo", "{}"), (CLIENT,), new=NONE, twin=nothing),
     Case("rollout-undo-to-an-image-before-the-injection", running("rollout", "undo", "{}", "--to-revision=1"),
-         (CLIENT,), new=0, before=(applying(within(image="app:2")),)),
+         (CLIENT,), new=NONE, before=(applying(within(image="app:2")),)),
     Case("our-image-patched",
          patching("strategic", patched(initContainers=[{"name": "shipper", "image": "shipper:9"}])), (CLIENT,),
          twin=nothing),
@@ -114,7 +120,7 @@ OTHERS = (
     Case("our-limit-patched",
          patching("strategic", patched(containers=[{"name": "app", "resources": limits("300Mi")}])), (CLIENT,),
          shows={"limits": {"memory": "300Mi"}}, taken=frozenset({"limits.memory"})),
-    Case("whole-template-patched", replacing_template, (CLIENT,), new=0),
+    Case("whole-template-patched", replacing_template, (CLIENT,), new=NONE),
 )  # fmt: skip
 
 

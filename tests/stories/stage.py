@@ -63,7 +63,7 @@ class Stage:
         """Create a pair for each manifest and way to apply it, then the policy; return them when they are injected."""
         self.pairs = tuple(self._pair(way, manifest) for manifest in manifests for way in ways)
         self.do(Author.applies)
-        until(lambda: all(pair.is_at_rest() for pair in self.pairs))
+        self.settle()
         self.world.create(policy(**fields))
         self.wait()
         return self.pairs
@@ -81,6 +81,10 @@ class Stage:
     def wait(self) -> None:
         """Wait until the policy is Ready as it now is, and the workloads are at rest."""
         self.world.until_ready(POLICY)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all workloads are at rest."""
         until(lambda: all(pair.is_at_rest() for pair in self.pairs))
 
     def rest(self) -> None:
@@ -121,7 +125,7 @@ class Stage:
     def delete_policy(self) -> None:
         """Delete the policy, and wait until it has gone and the workloads are at rest."""
         self.world.kubectl("delete", names.POLICY_PLURAL, POLICY, "--timeout=60s")
-        until(lambda: all(pair.is_at_rest() for pair in self.pairs))
+        self.settle()
 
 
 def check(done: Done) -> None:

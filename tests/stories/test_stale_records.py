@@ -79,6 +79,7 @@ def test_what_was_kept_stays_after_a_rollout_undo(stage: Stage) -> None:
     assert not any(has_record(pair) for pair in pairs)
 
     stage.do(running("set", "image", "{}", "app=app:2"))
+    stage.settle()
     stage.do(UNDO)
     stage.look_with_another_policy()
     until(lambda: not any(has_record(pair) for pair in pairs))
