@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import BlockReason
@@ -21,6 +21,9 @@ _IN_FLUX = (Stage.UPDATING, Stage.FAILED)
 _LOOK_AGAIN = timedelta(seconds=2)
 _LOOK_AT_SLOW = timedelta(seconds=5)
 """A workload on its way is looked at only after this long: most are settled by then."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_SLOW_AT_ONCE = 25
+"""Looks at workloads on their way, for each pass: when thousands are, looking at all of them slows them down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +130,37 @@ class Fleet:
                 one = replace(one, progress=Progress(Stage.FAILED, looked.look.message, looked.look.reason))
             yield replace(one, change=None) if one.change is not None and self._held(one, now) else one
 
-    def due(self, now: datetime) -> Iterator[Assessment]:
-        """Yield the workloads in whose pods there is something to see now."""
-        for one in self.known.values():
-            if one.asked is None or one.ref in self.looking or not _is_carrying(one):
-                continue
-            looked = self._looked.get(one.ref)
-            fresh = looked is not None and looked.seen == one.seen
-            if one.progress.stage is Stage.SETTLED:
-                sound = fresh and looked is not None and isinstance(looked.look, Sound)
-                due = not sound and (not fresh or looked is None or now - looked.at > _LOOK_AGAIN)
-            else:
-                since = looked.at if fresh and looked is not None else one.progress.since
-                due = one.progress.stage in _IN_FLUX and (since is None or now - since > _LOOK_AT_SLOW)
-            if due:
-                yield one
+    def due(self, now: datetime) -> list[Assessment]:
+        """Return workloads in whose pods there is something to see now: all that settled, and some that take long."""
+        due = [one for one in self.known.values() if self.is_due(one, now)]
+        slow = sorted((one for one in due if one.in_flux), key=lambda one: self._since(one) or _LONG_AGO)
+        return [one for one in due if not one.in_flux] + slow[:_SLOW_AT_ONCE]
 
-    def saw(self, one: Assessment, look: Look, now: datetime) -> None:
-        """Remember what the pods said."""
+    def is_due(self, one: Assessment, now: datetime) -> bool:
+        """Tell whether there is something to see in a workload's pods now."""
+        if one.asked is None or one.ref in self.looking or not _is_carrying(one):
+            return False
+        if one.progress.stage is not Stage.SETTLED:
+            since = self._since(one)
+            return one.in_flux and (since is None or now - since > _LOOK_AT_SLOW)
+        looked = self._fresh(one)
+        return looked is None or (not isinstance(looked.look, Sound) and now - looked.at > _LOOK_AGAIN)
+
+    def _fresh(self, one: Assessment) -> Looked | None:
+        """Return the last look at a workload as it is now."""
+        looked = self._looked.get(one.ref)
+        return looked if looked is not None and looked.seen == one.seen else None
+
+    def _since(self, one: Assessment) -> datetime | None:
+        """Return since when nobody has looked at a workload on its way."""
+        looked = self._fresh(one)
+        return looked.at if looked is not None else one.progress.since
+
+    def saw(self, one: Assessment, look: Look, now: datetime) -> Look | None:
+        """Remember what the pods said, and return what they said before."""
+        before = self._looked.get(one.ref)
         self._looked[one.ref] = Looked(one.seen, look, now)
+        return before.look if before is not None else None
 
     def trust(self, policies: frozenset[PolicyRef], now: datetime) -> None:
         """Take workloads as seen that a status written by us before said were settled, as they still are."""
@@ -159,13 +174,22 @@ class Fleet:
         if one is not None:
             self.holds[ref] = Hold(one.seen, until, state)
 
+    def release(self, now: datetime) -> set[PolicyRef]:
+        """Forget the holds that are over; return the policies whose workloads they left alone."""
+        over = [self.known[ref] for ref in self.holds if ref in self.known and not self._held(self.known[ref], now)]
+        for one in over:
+            del self.holds[one.ref]
+        return {policy for one in over for policy in one.states}
+
     @property
-    def is_moving(self) -> bool:
-        """Something is on its way, or has to be looked at again."""
-        return any(
-            one.change is not None or (one.in_flux and _is_carrying(one)) or _is_unseen(one, self._looked.get(one.ref))
-            for one in self.known.values()
-        )
+    def moving(self) -> set[PolicyRef]:
+        """The policies that have a workload on its way, or one that has to be looked at again."""
+        return {policy for one in self.known.values() if self._is_moving(one) for policy in one.states}
+
+    def _is_moving(self, one: Assessment) -> bool:
+        if one.change is not None or (one.in_flux and _is_carrying(one)):
+            return True
+        return _is_unseen(one, self._looked.get(one.ref))
 
     @property
     def applied(self) -> frozenset[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -35,8 +36,8 @@ Clock = Callable[[], datetime]
 
 _PAUSE = 1.0
 """Seconds between two passes, so that a status is written at most once a second."""
-_IDLE_LOOK = 5.0
-"""Seconds after which a pass is made while something is on its way, for what only time tells."""
+_IDLE_LOOK = timedelta(seconds=5)
+"""After this long what is on its way is described again, for what only time tells."""
 _PODS_PER_LOOK = 200
 _LOOKERS = 8
 _FEW = 50
@@ -64,9 +65,10 @@ class Loop:
         self.fleet = Fleet()
         self._keeper = Keeper(client, self.book, namespace)
         self._wake = asyncio.Event()
-        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._wake.set)
+        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch)
         self._writers = writers
         self._dirty: set[PolicyRef] = set()
+        self._described = clock()
         self._looks: asyncio.Queue[Assessment] = asyncio.Queue()
         self._tasks = asyncio.TaskGroup()
         self.is_loaded = asyncio.Event()
@@ -96,11 +98,9 @@ class Loop:
 
     async def _rest(self) -> None:
         await asyncio.sleep(_PAUSE)
-        timeout = _IDLE_LOOK if self.fleet.is_moving or self.fleet.holds else None
-        try:
+        timeout = _IDLE_LOOK.total_seconds() if self.fleet.moving or self.fleet.holds else None
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
-        except TimeoutError:
-            self._dirty |= self.book.policies.keys()
         self._wake.clear()
 
     # What kopf tells.
@@ -115,8 +115,12 @@ class Loop:
             # A mistake of ours about one workload must not stop the care for all others.
             log.exception("workload not understood", workload=str(ref_of(body)))
             return
+        after = self.fleet.known.get(ref_of(body))
         if concerned and self.is_synced.is_set():
-            self._writer.tell_if_blocked(before, self.fleet.known.get(ref_of(body)))
+            self._writer.tell_if_blocked(before, after)
+        if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
+            # The next pass would do as well, up to a second later.
+            self._look_soon(after)
         self._touch(concerned)
 
     def forget(self, ref: Ref) -> None:
@@ -222,6 +226,10 @@ class Loop:
 
     async def _pass(self) -> None:
         now = self._clock()
+        self._dirty |= self.fleet.release(now)
+        if now - self._described > _IDLE_LOOK:
+            self._dirty |= self.fleet.moving
+            self._described = now
         wave = rollout.next_wave(
             self.book.policies,
             self.fleet.startable(now),
@@ -231,11 +239,14 @@ class Loop:
         for change in wave.changes:
             self._writer.start(change)
         await asyncio.sleep(0)
-        for one in list(self.fleet.due(now))[:_PODS_PER_LOOK]:
-            self.fleet.looking.add(one.ref)
-            self._looks.put_nowait(one)
+        for one in self.fleet.due(now):
+            self._look_soon(one)
         dirty, self._dirty = self._dirty, set()
         await asyncio.gather(*(self._say(ref, now) for ref in dirty))
+
+    def _look_soon(self, one: Assessment) -> None:
+        self.fleet.looking.add(one.ref)
+        self._looks.put_nowait(one)
 
     async def _look(self) -> None:
         while True:
@@ -252,8 +263,8 @@ class Loop:
             return
         found = await read.pods(self._client, one.ref.namespace, one.asked.selector, _PODS_PER_LOOK)
         seen = pods.look(found, one.asked, self._clock())
-        self.fleet.saw(one, seen, self._clock())
-        if isinstance(seen, pods.Failing):
+        before = self.fleet.saw(one, seen, self._clock())
+        if isinstance(seen, pods.Failing) and not (isinstance(before, pods.Failing) and before.reason is seen.reason):
             self._writer.tell_failed(one, seen)
         self._touch(set(one.states))
 

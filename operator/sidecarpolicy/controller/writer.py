@@ -29,6 +29,7 @@ log = structlog.get_logger()
 _FIGHT = 3
 """Writes of the same wish within the time below: somebody reverts us."""
 _FIGHT_WITHIN = timedelta(minutes=10)
+_LONGEST_FIGHT_PAUSE = timedelta(hours=4)
 _REFUSED_PAUSE = timedelta(minutes=5)
 _STALE_PAUSE = timedelta(milliseconds=200)
 _LONGEST_STALE_PAUSE = timedelta(seconds=30)
@@ -51,7 +52,7 @@ class Writer:
         recorder: Recorder,
         clock: Callable[[], datetime],
         observe: Observe,
-        done: Callable[[], None],
+        done: Callable[[set[PolicyRef]], None],
     ) -> None:
         self._client = client
         self._fleet = fleet
@@ -61,6 +62,7 @@ class Writer:
         self._done = done
         self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
         self._written: defaultdict[Ref, deque[tuple[datetime, int]]] = defaultdict(lambda: deque(maxlen=_FIGHT))
+        self._fights: defaultdict[Ref, int] = defaultdict(int)
         self._tries: defaultdict[Ref, int] = defaultdict(int)
 
     def start(self, change: Change) -> None:
@@ -76,11 +78,17 @@ class Writer:
         """Send changes until cancelled."""
         while True:
             task = await self._queue.get()
+            ref = task.ref if isinstance(task, Change) else ref_of(task)
+            before = self._concerned(ref)
             if isinstance(task, Change):
                 await self._try(task)
             else:
                 await self._give_back(task)
-            self._done()
+            self._done(before | self._concerned(ref))
+
+    def _concerned(self, ref: Ref) -> set[PolicyRef]:
+        one = self._fleet.known.get(ref)
+        return set(one.states) if one is not None else set()
 
     async def _try(self, change: Change) -> None:
         try:
@@ -162,8 +170,10 @@ class Writer:
             f"{rival} reverted the change of {change.ref} {_FIGHT} times within ten minutes, so it is left alone for"
             " now: have it ignore what sidecarpolicy adds, or do not select the workload"
         )
-        log.warning("change is reverted", workload=str(change.ref), rival=rival)
-        self._fleet.hold(change.ref, now + _FIGHT_WITHIN, blocked(BlockReason.FIGHTING_CONTROLLER, message))
+        pause = min(_LONGEST_FIGHT_PAUSE, _FIGHT_WITHIN * 2 ** min(self._fights[change.ref], 10))
+        self._fights[change.ref] += 1
+        log.warning("change is reverted", workload=str(change.ref), rival=rival, pause=str(pause))
+        self._fleet.hold(change.ref, now + pause, blocked(BlockReason.FIGHTING_CONTROLLER, message))
         self._observe_blocked(one, message)
         return True
 
@@ -198,8 +208,9 @@ class Writer:
 
 
 def _wish(change: Change) -> int:
-    """Return what a change writes, without its guards: a repeated wish has the same."""
-    return hash(json.dumps([op for op in json.loads(change.body) if op["op"] != "test"]))
+    """Return what a change makes of the template: a repeated wish has the same."""
+    operations = [one for one in json.loads(change.body) if one["op"] != "test"]
+    return hash(json.dumps([one for one in operations if not one["path"].startswith("/metadata/")]))
 
 
 def _names(refs: Iterable[PolicyRef]) -> str:
