@@ -7,6 +7,7 @@ import pytest
 from stories.actions import limits
 from stories.author import (
     BOTH,
+    CLIENT,
     Action,
     applying,
     manifest,
@@ -22,18 +23,20 @@ LIMIT = frozenset({"limits.memory"})
 
 
 @pytest.mark.parametrize(
-    ("action", "new", "taken"),
+    ("action", "ways", "new", "taken"),
     [
-        pytest.param(applying(), 0, frozenset(), id="applied-unchanged"),
-        pytest.param(applying(within(image="app:2")), 1, frozenset(), id="applied-with-another-image"),
-        pytest.param(applying(within(resources=limits("256Mi"))), 0, LIMIT, id="applied-with-our-very-limit"),
-        pytest.param(replacing(), 0, frozenset(), id="replaced-by-the-manifest"),
-        pytest.param(replacing_by_export, 0, frozenset(), id="replaced-by-an-export-without-annotations"),
-        pytest.param(replacing_template, 0, frozenset(), id="whole-template-patched"),
+        pytest.param(applying(), BOTH, 0, frozenset(), id="applied-unchanged"),
+        pytest.param(applying(within(image="app:2")), BOTH, 1, frozenset(), id="applied-with-another-image"),
+        pytest.param(applying(within(resources=limits("256Mi"))), BOTH, 0, LIMIT, id="applied-with-our-very-limit"),
+        pytest.param(replacing(), (CLIENT,), 0, frozenset(), id="replaced-by-the-manifest"),
+        pytest.param(replacing_by_export, (CLIENT,), 0, frozenset(), id="replaced-by-an-export-without-annotations"),
+        pytest.param(replacing_template, (CLIENT,), 0, frozenset(), id="whole-template-patched"),
     ],
 )
-def test_what_is_ours_survives(action: Action, new: int, taken: frozenset[str], stage: Stage) -> None:
-    pairs = stage.set(BOTH, *KINDS)
+def test_what_is_ours_survives(
+    action: Action, ways: tuple[str, ...], new: int, taken: frozenset[str], stage: Stage
+) -> None:
+    pairs = stage.set(ways, *KINDS)
     generations = [pair.generations() for pair in pairs]
 
     stage.rest_after(action)
