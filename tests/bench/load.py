@@ -7,6 +7,7 @@ from typing import Any
 Json = dict[str, Any]
 
 NAMESPACES = 16
+MANY = 2000
 LABEL = {"bench": "sidecarpolicy"}
 POLICY = "bench"
 _VARIABLES = 8
@@ -19,8 +20,11 @@ def namespaces() -> list[str]:
     return [f"bench-{number}" for number in range(NAMESPACES)]
 
 
-def deployment(number: int, replicas: int = 1) -> Json:
-    """Return one Deployment, as teams write them: two containers, variables, probes, volumes, annotations."""
+def deployment(number: int, count: int) -> Json:
+    """Return one Deployment of so many, as teams write them: two containers, variables, probes, volumes, annotations.
+
+    Where there are many, one in ten has a pod: what ten thousand pods cost, the API server pays and not the operator.
+    """
     name = f"app-{number:05}"
     labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "bench"}
     return {
@@ -33,7 +37,7 @@ def deployment(number: int, replicas: int = 1) -> Json:
             "annotations": {f"team.example.com/fact-{index}": "x" * 40 for index in range(6)},
         },
         "spec": {
-            "replicas": replicas,
+            "replicas": 1 if count <= MANY or number % 10 == 0 else 0,
             # Every roll then makes one ReplicaSet and deletes another, the first as the last.
             "revisionHistoryLimit": 0,
             "selector": {"matchLabels": {"app.kubernetes.io/name": name}},

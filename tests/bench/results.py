@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from bench.process import MIB, Cost
-from bench.rolls import Roll
+from bench.rolls import Restore, Roll
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Result:
     bare: list[float] = field(default_factory=list)
     bare_restores: list[float] = field(default_factory=list)
     rolls: list[Roll] = field(default_factory=list)
-    restores: list[float] = field(default_factory=list)
+    restores: list[Restore] = field(default_factory=list)
     filled_bare: float | None = None
     filled_roll: Roll | None = None
     idle: Cost | None = None
@@ -64,11 +64,12 @@ def rows(result: Result) -> list[Row]:
 
 def _times(result: Result) -> list[Row]:
     bare, seconds = median(result.bare), median(roll.seconds for roll in result.rolls)
+    back = median(one.seconds for one in result.restores)
     found = [
         Row("bare loop: patches sent, all settled, pods seen", "s", bare),
         Row("operator: from apply to Ready", "s", seconds),
         Row("operator over bare loop", "x", seconds / bare, 1.05),
-        Row("restore, operator over bare loop", "x", median(result.restores) / median(result.bare_restores)),
+        Row("restore, operator over bare loop", "x", back / median(result.bare_restores)),
     ]
     if result.filled_bare and result.filled_roll:
         found.append(Row("the same with filled probes", "x", result.filled_roll.seconds / result.filled_bare))
@@ -94,14 +95,16 @@ def _costs(result: Result) -> list[Row]:
     assert result.started
     memory = 80 if result.count <= 1000 else 100
     idle = max(result.idle.resident, result.started.resident) / MIB
-    peak = max(result.started.peak, *(roll.cost.peak for roll in result.rolls)) / MIB
+    costs = [result.started, *(roll.cost for roll in result.rolls), *(one.cost for one in result.restores)]
+    peak = max(cost.peak for cost in costs) / MIB
+    stalls = [restore.stall for restore in result.restores]
     return [
         Row("operator CPU per workload rolled", "ms", median(r.cpu for r in result.rolls) / result.count * 1000, 4),
         Row("start until ready, nothing to do", "s", result.start, max(1.0, result.count / 1000)),
         Row("resident memory, idle", "MiB", idle, memory),
         Row("resident memory, peak", "MiB", peak, memory),
-        Row("worst stall, its own computing", "ms", max(r.stall.worst_own for r in result.rolls) * 1000, 100),
-        Row("worst stall, by the clock", "ms", max(r.stall.worst for r in result.rolls) * 1000),
-        Row("99th percentile of /healthz", "ms", max(r.stall.p99 for r in result.rolls) * 1000),
+        Row("worst stall, its own computing", "ms", max(stall.worst_own for stall in stalls) * 1000, 100),
+        Row("worst stall, by the clock", "ms", max(stall.worst for stall in stalls) * 1000),
+        Row("99th percentile of /healthz", "ms", max(stall.p99 for stall in stalls) * 1000),
         Row("render offline", "/s", result.rendered, 500, at_least=True),
     ]

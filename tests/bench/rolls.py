@@ -39,6 +39,14 @@ class Roll:
     patches: float
     """All of the operator's on each workload."""
     status_writes: int
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The way back, by the operator: from the policy's deletion until it is gone."""
+
+    seconds: float
     stall: Stall
     cost: Cost
 
@@ -53,6 +61,11 @@ class Turns:
     scratch: Path
     turn: int = 0
 
+    @property
+    def pods(self) -> int:
+        """How many pods the load has."""
+        return sum(load.deployment(number, self.count)["spec"]["replicas"] for number in range(self.count))
+
     async def prepare(self) -> float:
         """Create the load and return how many bytes one Deployment has as served."""
         running.install(self.cluster)
@@ -62,7 +75,7 @@ class Turns:
         settling = Settling(self.admin, self.count)
 
         async def create(number: int) -> None:
-            body = load.deployment(number)
+            body = load.deployment(number, self.count)
             path = f"/apis/apps/v1/namespaces/{body['metadata']['namespace']}/deployments"
             settling.wrote(await self.admin.request("POST", path, body))
 
@@ -114,11 +127,10 @@ class Turns:
         """Create the policy and measure until it is Ready."""
         self.turn += 1
         mark, generations = self.cluster.audit_log.mark(), await self._generations()
-        before, prober = Cost.of(operator.pid), Prober(operator.port, operator.pid)
-        began = time.monotonic()
+        before, began = Cost.of(operator.pid), time.monotonic()
         created = await self.admin.request("POST", POLICIES, load.policy(self.turn, fills=fills))
         await self._wait_until_ready(created)
-        seconds, after, stall = time.monotonic() - began, Cost.of(operator.pid), prober.end()
+        seconds, after = time.monotonic() - began, Cost.of(operator.pid)
         writes = self.writes(mark)
         return Roll(
             seconds=seconds,
@@ -126,17 +138,21 @@ class Turns:
             template_writes=(await self._generations() - generations) / self.count,
             patches=sum(one.resource == "deployments" for one in writes) / self.count,
             status_writes=sum(one.subresource == "status" for one in writes),
-            stall=stall,
             cost=after,
         )
 
-    async def restore(self) -> float:
-        """Delete the policy and return the seconds until the operator lets it go."""
+    async def restore(self, operator: Operator) -> Restore:
+        """Delete the policy and measure until the operator lets it go.
+
+        Stalls are looked for here, where the same workloads roll: asking costs CPU, which `inject` measures.
+        """
+        prober = Prober(operator.port, operator.pid)
         path, began = f"{POLICIES}/{load.POLICY}", time.monotonic()
         await self.admin.request("DELETE", path)
         while (await self.admin.request("GET", POLICIES))["items"]:
             await asyncio.sleep(_PAUSE)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        return Restore(seconds, await asyncio.to_thread(prober.end), Cost.of(operator.pid))
 
     def writes(self, mark: int) -> list[Write]:
         """Return what the operator wrote since a mark in the audit log."""
@@ -155,8 +171,8 @@ class Turns:
 
     async def _quiet(self) -> None:
         """Wait until the controllers have cleared away what the last roll left."""
-        for path in ("/api/v1/pods", "/apis/apps/v1/replicasets"):
-            while await self._counted(path) != self.count:
+        for path, wanted in (("/api/v1/pods", self.pods), ("/apis/apps/v1/replicasets", self.count)):
+            while await self._counted(path) != wanted:
                 await asyncio.sleep(_PAUSE)
 
     async def _counted(self, path: str) -> int:

@@ -60,9 +60,9 @@ class Settling:
         while True:
             body = await self._looks.get()
             (key, value), *_ = body["spec"]["selector"]["matchLabels"].items()
-            namespace = body["metadata"]["namespace"]
+            namespace, wanted = body["metadata"]["namespace"], body["spec"]["replicas"]
             path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={key}%3D{value}&limit=200"
-            while not any(map(_is_ready, (await self._connection.request("GET", path))["items"])):
+            while sum(map(_is_ready, (await self._connection.request("GET", path))["items"])) < wanted:
                 await asyncio.sleep(0.1)
             self._left -= 1
             if not self._left:
