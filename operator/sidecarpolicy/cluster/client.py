@@ -102,11 +102,12 @@ class Client:
     ) -> Json:
         """Return the answer; what certainly did not happen is tried again, a write that may have happened never."""
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
+        changes = method != "GET" and "dryRun" not in (query or {})
         for attempt in range(_ATTEMPTS):
             try:
                 return await self._send(method, path, query, data, content_type, timeout)
             except Unavailable as error:
-                if attempt == _ATTEMPTS - 1 or (error.unknown and method != "GET"):
+                if attempt == _ATTEMPTS - 1 or (error.unknown and changes):
                     raise
                 await asyncio.sleep(_pause(attempt, error.retry_after))
         raise AssertionError("unreachable")

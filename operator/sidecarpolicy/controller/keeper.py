@@ -25,8 +25,8 @@ from sidecarpolicy.planning.status import Acceptance
 
 log = structlog.get_logger()
 
-_PAUSE = 2.0
-_LONGEST_PAUSE = 60.0
+_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
 
 
 class Keeper:
