@@ -16,8 +16,6 @@ from localcluster.startup import make_way
 from running import Operator
 from world import World
 
-StartOperator = Callable[..., Operator]
-
 Kubectl = Callable[..., str]
 
 
@@ -101,11 +99,13 @@ def operator_lives(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the shared operator said last where a test failed."""
+    """Show what the operators said last where a test failed."""
     report = yield
-    operator = getattr(item, "funcargs", {}).get("operator")
-    if report.failed and operator is not None:
-        report.sections.append(("The operator's log ends", operator.log[-1500:]))
+    given = getattr(item, "funcargs", {})
+    if report.failed:
+        started = given["start_operator"].started if "start_operator" in given else []
+        for one in [*started, *([given["operator"]] if "operator" in given else [])]:
+            report.sections.append(("The operator's log ends", one.log[-2500:]))
     return report
 
 
@@ -120,18 +120,25 @@ def own_cluster() -> Iterator[LocalCluster]:
         yield cluster
 
 
+class StartOperator:
+    """Starts operators on the own cluster, with any flags."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self.cluster = cluster
+        self.started: list[Operator] = []
+
+    def __call__(self, *flags: str, kubeconfig: Path | None = None) -> Operator:
+        directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-operator-{uuid.uuid4().hex[:12]}"
+        self.started.append(Operator.start(kubeconfig or running.kubeconfig(self.cluster), directory, *flags))
+        return self.started[-1]
+
+
 @pytest.fixture
 def start_operator(own_cluster: LocalCluster) -> Iterator[StartOperator]:
-    """Start an operator of this test's own on the own cluster, with any flags; it ends with the test."""
-    started: list[Operator] = []
-
-    def start(*flags: str, kubeconfig: Path | None = None) -> Operator:
-        directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-operator-{uuid.uuid4().hex[:12]}"
-        started.append(Operator.start(kubeconfig or running.kubeconfig(own_cluster), directory, *flags))
-        return started[-1]
-
+    """Start operators of this test's own on the own cluster; they end with the test."""
+    start = StartOperator(own_cluster)
     yield start
-    for operator in started:
+    for operator in start.started:
         operator.close()
 
 

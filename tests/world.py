@@ -89,12 +89,20 @@ class World:
     def ask(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
         """Send one request and return the answer."""
         data = None if body is None else json.dumps(body)
-        self._connection.request(method, path, data, {"Content-Type": kind, "Accept": "application/json"})
-        answer = self._connection.getresponse()
+        try:
+            answer = self._send(method, path, data, kind)
+        except ConnectionError:
+            # The API server closes what was idle for long.
+            self._connection.close()
+            answer = self._send(method, path, data, kind)
         content: Json = json.loads(answer.read())
         if answer.status >= http.client.BAD_REQUEST:
             raise RefusedError(answer.status, content.get("message", ""))
         return content
+
+    def _send(self, method: str, path: str, data: str | None, kind: str) -> http.client.HTTPResponse:
+        self._connection.request(method, path, data, {"Content-Type": kind, "Accept": "application/json"})
+        return self._connection.getresponse()
 
     def _path(self, kind: str, name: str = "") -> str:
         if kind in _OTHERS:

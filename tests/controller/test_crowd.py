@@ -1,0 +1,205 @@
+"""Two hundred workloads on a control plane of their own: silence when idle, one write each whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+import running
+from controller.manifests import Json, deployment, policy, sidecar
+from localcluster import LocalCluster
+from localcluster.audit import Write
+from localcluster.faults import Answer, CloseWatch, Cut, Delay, LoseAnswer, Rule
+from localcluster.proxy import FaultProxy
+from localcluster.waiting import until
+from running import Operator
+from sidecarpolicy.api import names
+from sidecarpolicy.planning.workload import template_of
+from world import World
+
+pytestmark = pytest.mark.xdist_group("own-cluster")
+
+StartOperator = Callable[..., Operator]
+
+MANY = 200
+PATIENCE = 40.0
+US = f"system:serviceaccount:{running.SYSTEM_NAMESPACE}:{running.ACCOUNT}"
+
+
+@pytest.fixture(scope="module")
+def crowd(own_cluster: LocalCluster) -> Iterator[World]:
+    """Two hundred Deployments, some of which have a pod."""
+    own_cluster.create_namespace("crowd")
+    world = World(own_cluster, "crowd")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: create(own_cluster, number), range(MANY)))
+    yield world
+    world.close()
+
+
+def create(cluster: LocalCluster, number: int) -> None:
+    one = World(cluster, "crowd")
+    one.create(deployment(f"web-{number:03}", replicas=1 if number % 10 == 0 else 0))
+    one.close()
+
+
+def ask_for(crowd: World, image: str) -> None:
+    """Have everybody carry this image, everybody at once."""
+    crowd.apply(policy(sidecars=[sidecar(image=image)], rollout={"maxConcurrent": "100%"}))
+
+
+def is_done(crowd: World, image: str) -> bool:
+    """Everybody carries it and only it, and the policy says so."""
+    status = crowd.get("SidecarPolicy", "log-shipper").get("status") or {}
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+    return ready and status["upToDate"] == MANY and set(images(crowd).values()) == {(image,)}
+
+
+def until_done(crowd: World, image: str) -> None:
+    try:
+        until(partial(is_done, crowd, image), PATIENCE)
+    except AssertionError:
+        status = crowd.get("SidecarPolicy", "log-shipper").get("status")
+        found = Counter(images(crowd).values())
+        raise AssertionError(f"{found}, and the policy says {json.dumps(status, indent=1)}") from None
+
+
+def images(crowd: World) -> dict[str, tuple[str, ...]]:
+    return {one["metadata"]["name"]: init_images(one) for one in crowd.list("Deployment")}
+
+
+def init_images(body: Json) -> tuple[str, ...]:
+    return tuple(one["image"] for one in template_of(body)["spec"].get("initContainers", ()))
+
+
+def writes(crowd: World, mark: int) -> list[Write]:
+    """What the operator has written, without what it only tried."""
+    found = crowd.cluster.audit_log.writes(mark, user=US, dry_run=False)
+    return [one for one in found if not one.resource.startswith("selfsubject")]
+
+
+def template_writes(crowd: World, mark: int) -> Counter[str]:
+    """How often each Deployment was written."""
+    found = [one for one in writes(crowd, mark) if (one.resource, one.code) == ("deployments", 200)]
+    return Counter(one.name for one in found)
+
+
+def stay_silent(crowd: World, mark: int, seconds: float) -> None:
+    """Fail at the first write of the operator within this time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert writes(crowd, mark) == []
+        time.sleep(0.2)
+
+
+def generations(crowd: World) -> dict[str, int]:
+    """How often the spec of each was written; its controller's own annotations do not count."""
+    return {one["metadata"]["name"]: one["metadata"]["generation"] for one in crowd.list("Deployment")}
+
+
+def test_kill_at_any_moment_costs_no_second_write(crowd: World, start_operator: StartOperator) -> None:
+    operator = start_operator()
+    for seed in range(10):
+        before, mark = generations(crowd), crowd.cluster.audit_log.mark()
+        ask_for(crowd, f"shipper:killed-{seed}")
+        until(partial(has_written, crowd, mark, random.Random(seed).randrange(MANY)), PATIENCE)
+        operator.kill()
+        operator.start_again()
+        until_done(crowd, f"shipper:killed-{seed}")
+
+        assert generations(crowd) == {name: count + 1 for name, count in before.items()}, f"seed {seed}"
+
+
+def has_written(crowd: World, mark: int, many: int) -> bool:
+    return template_writes(crowd, mark).total() >= many
+
+
+def test_idle_operator_writes_nothing(crowd: World, start_operator: StartOperator) -> None:
+    bring(crowd, start_operator, "shipper:idle")
+    mark = crowd.cluster.audit_log.mark()
+    # Another process has no Events to tell that it told already: its start is part of the silence.
+    start_operator()
+    stay_silent(crowd, mark, 20)
+
+
+@pytest.mark.long
+def test_idle_operator_writes_nothing_for_five_minutes(crowd: World, start_operator: StartOperator) -> None:
+    bring(crowd, start_operator, "shipper:idle-for-long")
+    mark = crowd.cluster.audit_log.mark()
+    start_operator()
+    stay_silent(crowd, mark, 300)
+
+
+def bring(crowd: World, start_operator: StartOperator, image: str) -> None:
+    """Have everybody carry an image, and the operator gone."""
+    operator = start_operator()
+    ask_for(crowd, image)
+    until_done(crowd, image)
+    operator.stop()
+
+
+FAULTS = (
+    Rule(Answer(429, retry_after=1), chance=0.05),
+    Rule(Answer(500), chance=0.05),
+    Rule(Answer(504), methods=frozenset({"PATCH"}), chance=0.05),
+    Rule(Delay(timedelta(seconds=1)), watches=False, chance=0.1),
+    Rule(CloseWatch(timedelta(seconds=2)), watches=True, chance=0.7),
+    Rule(LoseAnswer(), methods=frozenset({"PATCH"}), chance=0.05),
+    Rule(Cut(), chance=0.03),
+)
+
+
+async def endure(crowd: World, start_operator: StartOperator, seconds: float, seed: int) -> None:
+    """Edit the policy again and again while everything goes wrong; then all is as the last edit says."""
+    async with FaultProxy(crowd.cluster, seed=seed) as proxy:
+        kubeconfig = await asyncio.to_thread(proxy.kubeconfig_for, running.SYSTEM_NAMESPACE, running.ACCOUNT)
+        operator = await asyncio.to_thread(start_operator, kubeconfig=kubeconfig)
+        proxy.use(*FAULTS)
+        await asyncio.to_thread(edit_for, crowd, seconds)
+        await asyncio.to_thread(ask_for, crowd, "shipper:endured")
+        proxy.use()
+        await asyncio.to_thread(until_done, crowd, "shipper:endured")
+        assert operator.exit_code is None
+        assert any(one.fault for one in proxy.seen)
+        await asyncio.to_thread(operator.stop)
+
+
+def edit_for(crowd: World, seconds: float) -> None:
+    end, edits = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        edits, mark = edits + 1, crowd.cluster.audit_log.mark()
+        ask_for(crowd, f"shipper:edit-{edits}")
+        # An edit in the middle of the one before.
+        until(partial(has_written, crowd, mark, MANY // 2), PATIENCE)
+
+
+async def test_nothing_is_lost_while_the_api_server_is_in_trouble(crowd: World, start_operator: StartOperator) -> None:
+    await endure(crowd, start_operator, 15, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_lost_in_a_minute_of_trouble(crowd: World, start_operator: StartOperator, seed: int) -> None:
+    await endure(crowd, start_operator, 60, seed)
+
+
+def test_only_the_operators_own_client_writes(crowd: World, start_operator: StartOperator) -> None:
+    bring(crowd, start_operator, "shipper:counted")
+    found = writes(crowd, 0)
+
+    # kopf has a session of its own, which only reads.
+    assert {one.user_agent.partition("/")[0] for one in found} == {"sidecarpolicy"}
+    assert {one.field_manager for one in found if one.verb != "delete"} == {names.FIELD_MANAGER}
+    assert {one.verb for one in found if one.resource == "deployments"} == {"patch"}
+    managers = {entry["manager"] for one in crowd.list("Deployment") for entry in one["metadata"]["managedFields"]}
+    assert not [manager for manager in managers if "kopf" in manager]
+    assert not [name for one in crowd.list("Deployment") for name in one["metadata"]["annotations"] if "kopf" in name]
