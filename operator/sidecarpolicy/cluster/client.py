@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -31,6 +32,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 _CONNECTIONS = 100
 _ATTEMPTS = 9
+_TLS_BUFFER = 64 * 1024
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _TIMEOUT = 35.0
@@ -140,6 +142,8 @@ class Client:
 @asynccontextmanager
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> AsyncIterator[Client]:
     """Open the connection pool; without a kubeconfig it is found as kubectl and other controllers do."""
+    # asyncio sets a quarter of a megabyte aside for each connection, and uses all of it for every long answer.
+    SSLProtocol.max_size = _TLS_BUFFER
     try:
         account = await credentials.load(kubeconfig, context)
     except credentials.MISTAKES as error:

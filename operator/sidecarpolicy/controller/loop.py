@@ -36,6 +36,8 @@ Clock = Callable[[], datetime]
 
 _PAUSE = 1.0
 """Seconds between two passes, so that a status is written at most once a second."""
+_REST = 10
+"""How many times as long as a pass took is rested after it: it takes longer, the more workloads there are."""
 _IDLE_LOOK = timedelta(seconds=5)
 """After this long what is on its way is described again, for what only time tells."""
 _PODS_PER_LOOK = 200
@@ -93,11 +95,10 @@ class Loop:
             for _ in range(_LOOKERS):
                 tasks.create_task(self._look())
             while True:
-                await self._pass()
-                await self._rest()
+                await self._rest(await self._pass())
 
-    async def _rest(self) -> None:
-        await asyncio.sleep(_PAUSE)
+    async def _rest(self, spent: timedelta) -> None:
+        await asyncio.sleep(max(_PAUSE, spent.total_seconds() * _REST))
         timeout = _IDLE_LOOK.total_seconds() if self.fleet.moving or self.fleet.holds else None
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)
@@ -118,9 +119,9 @@ class Loop:
         after = self.fleet.known.get(ref_of(body))
         if concerned and self.is_synced.is_set():
             self._writer.tell_if_blocked(before, after)
-        if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
-            # The next pass would do as well, up to a second later.
-            self._look_soon(after)
+            if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
+                # The next pass would do as well, up to a second later.
+                self._look_soon(after)
         self._touch(concerned)
 
     def forget(self, ref: Ref) -> None:
@@ -224,7 +225,8 @@ class Loop:
 
     # One pass.
 
-    async def _pass(self) -> None:
+    async def _pass(self) -> timedelta:
+        """Start what may start and say what there is to say; return how long looking at the whole fleet took."""
         now = self._clock()
         self._dirty |= self.fleet.release(now)
         if now - self._described > _IDLE_LOOK:
@@ -241,8 +243,10 @@ class Loop:
         await asyncio.sleep(0)
         for one in self.fleet.due(now):
             self._look_soon(one)
+        spent = self._clock() - now
         dirty, self._dirty = self._dirty, set()
         await asyncio.gather(*(self._say(ref, now) for ref in dirty))
+        return spent
 
     def _look_soon(self, one: Assessment) -> None:
         self.fleet.looking.add(one.ref)
