@@ -86,6 +86,10 @@ def ready(world: World, selector: str) -> set[tuple[str, str]]:
     return {(line.split()[1], line.split()[2]) for line in lines}
 
 
+GET_NOTHING = {"wishlist-mailer"}
+"""It declares no port that a probe could ask; its example is about that."""
+
+
 @pytest.mark.parametrize("example", READY)
 def test_example_becomes_ready_and_leaves_no_trace(world: World, example: str) -> None:
     workloads, policy = workloads_of(example), policy_of(example)
@@ -99,8 +103,9 @@ def test_example_becomes_ready_and_leaves_no_trace(world: World, example: str) -
     world.kubectl("apply", f"--filename={EXAMPLES / example / 'policy.yaml'}")
     world.kubectl("wait", "--for=condition=Ready", f"sidecarpolicy/{policy}", "--timeout=60s")
 
-    assert all(template_of(world.get(*each)) != was for each, was in zip(workloads, before, strict=True))
-    assert len(generations(world, kind) - made) == (0 if kind == "CronJob" else len(workloads))
+    changed = [each for each, was in zip(workloads, before, strict=True) if template_of(world.get(*each)) != was]
+    assert changed == [each for each in workloads if each[1] not in GET_NOTHING]
+    assert len(generations(world, kind) - made) == (0 if kind == "CronJob" else len(changed))
     for each in workloads:
         check_pods(world, *each)
 
