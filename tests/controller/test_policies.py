@@ -273,3 +273,25 @@ def test_priority_decides_who_wins(world: World) -> None:
 
     assert template_of(world.get("Deployment", "web"))["spec"]["initContainers"][0]["image"] == "beta:1"
     assert world.get("Deployment", "web")["metadata"]["labels"] == SELECTED
+
+
+def test_policy_made_anew_keeps_revisions_of_its_own(world: World) -> None:
+    injected(world)
+    world.kubectl("delete", "sidecarpolicy/log-shipper", "--timeout=60s")
+    world.apply(policy())
+    world.until_ready("log-shipper")
+
+    uid = world.get("SidecarPolicy", "log-shipper")["metadata"]["uid"]
+    selector = f"--selector=sidecarpolicy.dev/policy-uid={uid}"
+    assert world.kubectl("get", "controllerrevisions", selector, "--output=name").count("log-shipper") == 1
+
+
+def test_ten_revisions_are_kept_beside_those_in_use(world: World) -> None:
+    world.apply(policy(sidecars=[sidecar(image="shipper:first")]))
+    for edit in range(12):
+        world.patch("SidecarPolicy", "log-shipper", {"spec": {"sidecars": [sidecar(image=f"shipper:{edit}")]}})
+        world.until_says("log-shipper", Accepted="True")
+
+    until(lambda: len(world.list("ControllerRevision")) == 10)
+    images = [one["data"]["sidecars"][0]["image"] for one in world.list("ControllerRevision")]
+    assert "shipper:11" in images

@@ -64,10 +64,6 @@ class Book:
         self._owners[revision] = self._owners.get(revision, frozenset()) | {ref}
         self._ask()
 
-    def has(self, ref: PolicyRef, revision: str) -> bool:
-        """Tell whether the revision is kept for this policy."""
-        return ref in self._owners.get(revision, frozenset())
-
     def _ask(self) -> None:
         readable: Iterable[Policy] = (
             replace(entry.policy, accepted=entry.acceptance.is_accepted)

@@ -37,6 +37,8 @@ class Keeper:
         self._book = book
         self._namespace = namespace
         """The operator's own: revisions of cluster-wide policies are kept here."""
+        self._saved: set[tuple[str, str]] = set()
+        """Revisions that are kept, by the uid of their policy: they go with it."""
         self._heard: dict[PolicyRef, tuple[str, int, bool]] = {}
 
     async def load(self) -> None:
@@ -54,6 +56,7 @@ class Keeper:
 
     def _keep(self, owner: PolicyRef, item: Json) -> None:
         revision = item["metadata"]["name"].rpartition("-")[2]
+        self._saved.add((item["metadata"]["labels"][revisions.OWNER_LABEL], revision))
         try:
             self._book.keep(owner, revision, read_content(item["data"]))
         except ValueError as error:
@@ -106,18 +109,23 @@ class Keeper:
         return None
 
     async def _save(self, body: Json, policy: Policy) -> None:
-        if self._book.has(policy.ref, policy.revision):
+        if (policy.uid, policy.revision) in self._saved:
             return
         where = policy.ref.namespace or self._namespace
-        self._book.keep(policy.ref, policy.revision, policy.content)
         await revisions.save_revision(self._client, body, where, policy.revision, content_of(body["spec"]))
+        self._book.keep(policy.ref, policy.revision, policy.content)
+        self._saved.add((policy.uid, policy.revision))
 
     async def prune(self, ref: PolicyRef, in_use: frozenset[str]) -> None:
-        """Forget a policy's oldest revisions, but none that a workload carries."""
+        """Forget a policy's oldest revisions, but none that a workload carries; the next edit tries again."""
         entry = self._book.entries.get(ref)
-        if entry is not None and entry.policy is not None:
-            kept = in_use | {entry.policy.revision}
+        if entry is None or entry.policy is None:
+            return
+        kept = in_use | {entry.policy.revision}
+        try:
             await revisions.prune_revisions(self._client, entry.body, ref.namespace or self._namespace, kept)
+        except ClusterError as error:
+            log.warning("revisions not pruned", policy=str(ref), error=error.message)
 
     def _put(self, body: Json, judged: Acceptance) -> None:
         before = self._book.entries.get(ref_of(body))
