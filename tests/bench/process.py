@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -50,7 +51,7 @@ class Stall:
 
 
 class Prober:
-    """A process that asks /healthz all the time while it is entered."""
+    """A process that asks /healthz all the time until it is ended."""
 
     def __init__(self, port: int, pid: int) -> None:
         command = [sys.executable, "-m", "bench.process", str(port), str(pid)]
@@ -84,8 +85,6 @@ def _computed(pid: int) -> float:
 
 
 def _is_told_to_stop() -> bool:
-    import select
-
     return bool(select.select([sys.stdin], [], [], EVERY)[0])
 
 
