@@ -73,7 +73,7 @@ def installed(cluster: LocalCluster) -> None:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:  # noqa: ARG001 - it has to be there
+def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:
     """The one operator of this run, under its own account, shared by all workers; it ends with the last of them."""
     # One for each API server: two would write at the same time.
     server = hashlib.sha256(cluster.server.encode()).hexdigest()[:12]
@@ -143,7 +143,7 @@ def start_operator(own_cluster: LocalCluster) -> Iterator[StartOperator]:
 
 
 @pytest.fixture
-def world(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator[World]:  # noqa: ARG001 - it runs
+def world(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator[World]:
     """A namespace of this test's own, in which the shared operator acts."""
     one = World(cluster, namespace)
     yield one

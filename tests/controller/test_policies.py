@@ -193,7 +193,7 @@ def test_policy_made_anew_at_once_takes_over_what_it_left(world: World) -> None:
 
 
 @pytest.fixture
-def neighbour(cluster: LocalCluster, operator: Operator) -> Iterator[World]:  # noqa: ARG001 - it runs
+def neighbour(cluster: LocalCluster, operator: Operator) -> Iterator[World]:
     """Another namespace."""
     name = f"test-{uuid.uuid4().hex[:10]}"
     cluster.create_namespace(name)

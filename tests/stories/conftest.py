@@ -16,7 +16,7 @@ from stories.stage import Stage  # noqa: E402 - see above
 
 
 @pytest.fixture
-def stage(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator[Stage]:  # noqa: ARG001 - it has to run
+def stage(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator[Stage]:
     """Where the policy acts, and beside it."""
     beside = f"twin-{uuid.uuid4().hex[:10]}"
     cluster.create_namespace(beside)

@@ -116,10 +116,10 @@ class LabelSelector(Model):
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 
-    matchLabels: dict[str, LabelValue] = Field(  # noqa: N815 - the API's own spelling
+    matchLabels: dict[str, LabelValue] = Field(
         default={}, max_length=MOST_ITEMS, description="Labels that have to be there with these very values."
     )
-    matchExpressions: list[Requirement] = Field(  # noqa: N815 - the API's own spelling
+    matchExpressions: list[Requirement] = Field(
         default=[], max_length=MOST_ITEMS, json_schema_extra=_ATOMIC, description="Expressions that all have to hold."
     )
 
@@ -187,7 +187,7 @@ class Fill(BaseModel):
         json_schema_extra=_SET,
         description='Which of the workload\'s containers: names or globs; "*" is all of them.',
     )
-    volumeMounts: list[VolumeMount] = Field(  # noqa: N815 - the API's own spelling
+    volumeMounts: list[VolumeMount] = Field(
         default=[],
         json_schema_extra=_map_by("mountPath"),
         description="Mounts, where the container mounts nothing at that path.",
@@ -200,13 +200,13 @@ class Fill(BaseModel):
     resources: Resources = Field(
         default={}, description="Requests and limits, key by key where the container has none; a limit needs a request."
     )
-    startupProbe: Probe | None = Field(  # noqa: N815 - the API's own spelling
+    startupProbe: Probe | None = Field(
         default=None, description="A startup probe, where the container has none and declares the port."
     )
-    readinessProbe: Probe | None = Field(  # noqa: N815 - the API's own spelling
+    readinessProbe: Probe | None = Field(
         default=None, description="A readiness probe, where the container has none and declares the port."
     )
-    livenessProbe: Probe | None = Field(  # noqa: N815 - the API's own spelling
+    livenessProbe: Probe | None = Field(
         default=None, description="A liveness probe, where the container has none and declares the port."
     )
 
@@ -214,10 +214,10 @@ class Fill(BaseModel):
 class Rollout(Model):
     """How many workloads may be in flux, and how long one may take."""
 
-    maxConcurrent: Annotated[int, Field(ge=1, strict=True)] | Percentage = Field(  # noqa: N815 - the API's own spelling
+    maxConcurrent: Annotated[int, Field(ge=1, strict=True)] | Percentage = Field(
         default=10, description="How many workloads may be in flux at once: a number, or a percentage such as 25%."
     )
-    progressDeadline: Duration = Field(  # noqa: N815 - the API's own spelling
+    progressDeadline: Duration = Field(
         default="10m", description="How long one workload may take to settle before it counts as failed."
     )
 
@@ -247,7 +247,7 @@ class PolicySpec(Model):
         json_schema_extra=_map_by("name"),
         description="Native sidecars: containers as in any manifest, restarted always, with their place.",
     )
-    initContainers: list[InitContainer] = Field(  # noqa: N815 - the API's own spelling
+    initContainers: list[InitContainer] = Field(
         default=[],
         max_length=MOST_ITEMS,
         json_schema_extra=_map_by("name"),
@@ -281,6 +281,6 @@ class PolicySpec(Model):
 class ClusterPolicySpec(PolicySpec):
     """The spec of a ClusterSidecarPolicy: the same, with a choice of namespaces."""
 
-    namespaceSelector: LabelSelector = Field(  # noqa: N815 - the API's own spelling
+    namespaceSelector: LabelSelector = Field(
         default=LabelSelector(), description="Which namespaces, by their labels; {} selects every one."
     )

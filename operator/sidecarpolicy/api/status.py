@@ -31,12 +31,8 @@ class Condition(Part):
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(description="Why, in one word.")
     message: str = Field(description="Why, in a sentence.")
-    observedGeneration: Count = Field(  # noqa: N815 - the API's own spelling
-        description="The generation of the policy that it is about."
-    )
-    lastTransitionTime: Time = Field(  # noqa: N815 - the API's own spelling
-        description="Since when the status is as it is."
-    )
+    observedGeneration: Count = Field(description="The generation of the policy that it is about.")
+    lastTransitionTime: Time = Field(description="Since when the status is as it is.")
 
 
 class Entry(Part):
@@ -53,7 +49,7 @@ class Entry(Part):
 class Status(Part):
     """What a policy has done, is doing and cannot do."""
 
-    observedGeneration: Count | None = Field(  # noqa: N815 - the API's own spelling
+    observedGeneration: Count | None = Field(
         default=None, description="The generation of the policy that all of this is about."
     )
     revision: str | None = Field(default=None, description="The hash of what the policy asks of templates.")
@@ -61,9 +57,7 @@ class Status(Part):
         default=[], json_schema_extra=_CONDITIONS, description="Accepted, WorkloadsUpToDate, Ready and others."
     )
     matched: Count | None = Field(default=None, description="How many workloads the policy selects.")
-    upToDate: Count | None = Field(  # noqa: N815 - the API's own spelling
-        default=None, description="How many of them have the revision in their template."
-    )
+    upToDate: Count | None = Field(default=None, description="How many of them have the revision in their template.")
     updating: Count | None = Field(
         default=None, description="How many of those with the revision have not settled yet."
     )
