@@ -43,12 +43,18 @@ def main(
         sizes, rounds, idle = [200], 1, 5
     # The API server collects garbage more seldom, to the good of both sides.
     os.environ.setdefault("GOGC", "400")
-    results = [asyncio.run(_measure(size, 1 if size > load.MANY else rounds, idle)) for size in sizes or (1000, 10000)]
+    results: list[Result] = []
+    for size in sizes or (1000, 10000):
+        results.append(asyncio.run(_measure(size, 1 if size > load.MANY else rounds, idle)))
+        _write(results)
+        console.print(_table(results))
+    console.print(f"Written: {OUT / 'bench.json'} and {OUT / 'bench.svg'}", soft_wrap=True)
+
+
+def _write(results: list[Result]) -> None:
     OUT.mkdir(exist_ok=True)
     (OUT / "bench.json").write_text(json.dumps([result.as_json() for result in results], indent=2))
     (OUT / "bench.svg").write_text(picture.draw(results))
-    console.print(_table(results))
-    console.print(f"Written: {OUT / 'bench.json'} and {OUT / 'bench.svg'}", soft_wrap=True)
 
 
 async def _measure(size: int, rounds: int, idle: float) -> Result:
