@@ -24,7 +24,7 @@ from localcluster.waiting import until
 from running import Operator
 from sidecarpolicy.api import names
 from sidecarpolicy.planning.workload import template_of
-from world import World
+from world import World, is_current, says
 
 pytestmark = pytest.mark.xdist_group("own-cluster")
 
@@ -59,9 +59,10 @@ def ask_for(crowd: World, image: str) -> None:
 
 def is_done(crowd: World, image: str) -> bool:
     """Everybody carries it and only it, and the policy says so."""
-    status = crowd.get("SidecarPolicy", "log-shipper").get("status") or {}
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
-    return ready and status["upToDate"] == MANY and set(images(crowd).values()) == {(image,)}
+    body = crowd.get("SidecarPolicy", "log-shipper")
+    if not (is_current(body) and says(body, {"Ready": "True"}) and body["status"]["upToDate"] == MANY):
+        return False
+    return set(images(crowd).values()) == {(image,)}
 
 
 def until_done(crowd: World, image: str) -> None:
@@ -124,7 +125,7 @@ def has_written(crowd: World, mark: int, many: int) -> bool:
 
 
 def test_idle_operator_writes_nothing(crowd: World, start_operator: StartOperator) -> None:
-    bring(crowd, start_operator, "shipper:idle")
+    bring(crowd, start_operator)
     mark = crowd.cluster.audit_log.mark()
     # Another process has no Events to tell that it told already: its start is part of the silence.
     start_operator()
@@ -133,17 +134,17 @@ def test_idle_operator_writes_nothing(crowd: World, start_operator: StartOperato
 
 @pytest.mark.long
 def test_idle_operator_writes_nothing_for_five_minutes(crowd: World, start_operator: StartOperator) -> None:
-    bring(crowd, start_operator, "shipper:idle-for-long")
+    bring(crowd, start_operator)
     mark = crowd.cluster.audit_log.mark()
     start_operator()
     stay_silent(crowd, mark, 300)
 
 
-def bring(crowd: World, start_operator: StartOperator, image: str) -> None:
-    """Have everybody carry an image, and the operator gone."""
+def bring(crowd: World, start_operator: StartOperator) -> None:
+    """Have everybody carry the same, and the operator gone."""
     operator = start_operator()
-    ask_for(crowd, image)
-    until_done(crowd, image)
+    ask_for(crowd, "shipper:quiet")
+    until_done(crowd, "shipper:quiet")
     operator.stop()
 
 
@@ -193,7 +194,7 @@ async def test_nothing_is_lost_in_a_minute_of_trouble(crowd: World, start_operat
 
 
 def test_only_the_operators_own_client_writes(crowd: World, start_operator: StartOperator) -> None:
-    bring(crowd, start_operator, "shipper:counted")
+    bring(crowd, start_operator)
     found = writes(crowd, 0)
 
     # kopf has a session of its own, which only reads.
