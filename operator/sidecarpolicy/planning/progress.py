@@ -72,7 +72,7 @@ def _deployment(body: Json) -> Progress:
     if updated < wanted:
         return _updating(body, f"{updated} of {wanted} pods are new")
     if status.get("replicas", 0) > updated:
-        return _updating(body, f"{status['replicas'] - updated} old pods are still there")
+        return _updating(body, f"old pods that are still there: {status['replicas'] - updated}")
     # Once a rollout has completed, pods that become unavailable are no fault of its time.
     since = None if _reason(body, "Progressing") == "NewReplicaSetAvailable" else changed_at(body)
     return _available(status.get("availableReplicas", 0), wanted, since)
