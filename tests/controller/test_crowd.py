@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("own-cluster")
 StartOperator = Callable[..., Operator]
 
 MANY = 200
-PATIENCE = 90.0
+PATIENCE = 240.0
 US = f"system:serviceaccount:{running.SYSTEM_NAMESPACE}:{running.ACCOUNT}"
 
 
