@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from builders import policy, read, sidecar
-from sidecarpolicy.planning.policy import PolicyRef, content_of, read_content, read_policy, ref_of_key, revision_of
+from sidecarpolicy.planning.policy import (
+    PolicyRef,
+    content_of,
+    read_content,
+    read_leaving,
+    read_policy,
+    ref_of_key,
+    revision_of,
+)
 
 Json = dict[str, Any]
 
@@ -74,20 +82,31 @@ def test_a_policy_acts_if_nothing_holds_it() -> None:
     assert not read(policy(mode="Audit"))[0].acts
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        pytest.param({"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}, id="an-unknown-operator"),
-        pytest.param({"kinds": ["Pod"]}, id="an-unknown-kind"),
-        pytest.param({"sidecars": [{"image": "x"}]}, id="a-nameless-sidecar"),
-        pytest.param({"unknown": 1}, id="an-unknown-field"),
-        pytest.param({"rollout": {"progressDeadline": "soon"}}, id="a-time-that-is-none"),
-        pytest.param({"sidecars": [sidecar(resources={"requests": {"cpu": "much"}})]}, id="an-amount-that-is-none"),
-    ],
-)
+NONSENSE = [
+    pytest.param({"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}, id="an-unknown-operator"),
+    pytest.param({"kinds": ["Pod"]}, id="an-unknown-kind"),
+    pytest.param({"sidecars": [{"image": "x"}]}, id="a-nameless-sidecar"),
+    pytest.param({"unknown": 1}, id="an-unknown-field"),
+    pytest.param({"rollout": {"progressDeadline": "soon"}}, id="a-time-that-is-none"),
+    pytest.param({"sidecars": [sidecar(resources={"requests": {"cpu": "much"}})]}, id="an-amount-that-is-none"),
+]
+
+
+@pytest.mark.parametrize("spec", NONSENSE)
 def test_a_spec_that_makes_no_sense_is_a_value_error(spec: Json) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_policy(policy(**spec))
+
+
+@pytest.mark.parametrize("spec", NONSENSE)
+@pytest.mark.parametrize("namespace", ["shop", ""])
+@pytest.mark.parametrize("deletion", ["Restore", "Keep"])
+def test_what_leaves_leaves_as_it_says_also_where_the_rest_makes_no_sense(
+    spec: Json, namespace: str, deletion: str
+) -> None:
+    one = read_leaving(policy(namespace=namespace, deleting=True, deletion=deletion, **spec))
+
+    assert (one.deleting, one.deletion) == (True, deletion)
 
 
 def test_defaults_are_those_of_the_schema() -> None:

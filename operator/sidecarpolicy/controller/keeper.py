@@ -18,6 +18,7 @@ from sidecarpolicy.planning.policy import (
     PolicyRef,
     content_of,
     read_content,
+    read_leaving,
     read_policy,
     ref_of,
 )
@@ -134,7 +135,10 @@ class Keeper:
         try:
             policy: Policy | None = read_policy(body)
         except ValueError as error:
-            policy, judged = None, Acceptance(Reason.INVALID, acceptance.say(error))
+            # Our finalizer may hold a policy that was edited to nonsense, and must not hold it for ever.
+            leaving = "deletionTimestamp" in body["metadata"]
+            policy = read_leaving(body) if leaving else None
+            judged = Acceptance(Reason.INVALID, acceptance.say(error))
         self._book.put(ref_of(body), Entry(body, policy, judged))
 
     async def let_go(self, entry: Entry) -> None:

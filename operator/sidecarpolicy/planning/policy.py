@@ -152,6 +152,12 @@ def read_policy(body: Json) -> Policy:
     )
 
 
+def read_leaving(body: Json) -> Policy:
+    """Return a policy that is being deleted, as far as its end needs it, whatever the rest of its spec says."""
+    spec = {"selector": {}, "deletion": body["spec"].get("deletion", "Restore")}
+    return read_policy({**body, "spec": spec})
+
+
 def _content(spec: PolicySpec) -> Content:
     sidecars = tuple(_item(placed, {**placed.container, "restartPolicy": "Always"}) for placed in spec.sidecars)
     return Content(
