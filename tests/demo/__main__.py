@@ -53,9 +53,9 @@ def _tell(cluster: LocalCluster, screen: Screen, *, examples: bool) -> None:
 def _say_goodbye(screen: Screen) -> None:
     screen.chapter(f"All of it is true, after {screen.elapsed:.0f} s", "Try it yourself:")
     screen.say(
-        "  [bold]tox run -e dev[/]                      the same cluster and operator, kept for your own kubectl",
-        "  [bold]kubectl apply -f examples/log-tailing/[/]",
-        "  [bold]tox run -e bench[/]                    what it costs, beside a bare loop",
+        "  [bold]tox run -e dev[/]                            such a cluster and operator, kept for your own kubectl",
+        "  [bold]kubectl apply -f examples/log-tailing/[/]   in a second terminal, with the KUBECONFIG that it prints",
+        "  [bold]tox run -e bench[/]                          what it costs, beside a bare loop",
     )
 
 

@@ -31,6 +31,7 @@ def show(cluster: LocalCluster, screen: Screen) -> None:
     screen.chapter(
         "Every example",
         f"The {len(names)} folders of examples/, in one namespace that enforces the restricted level of Pod Security.",
+        f"{len(BLOCKED)} of them cannot be done before there is a webhook, and say so.",
     )
     cluster.create_namespace(NAMESPACE)
     cluster.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")

@@ -51,11 +51,11 @@ class Screen:
     def say(self, *lines: str) -> None:
         """Say something in between."""
         for line in lines:
-            self.console.print(Padding(Text.from_markup(line), (0, 0, 0, 2)))
+            self.console.print(Padding(Text.from_markup(line), (0, 0, 0, 2), expand=False))
 
     def show(self, thing: RenderableType) -> None:
         """Show a table or the like."""
-        self.console.print(Padding(thing, (1, 0, 1, 2)))
+        self.console.print(Padding(thing, (1, 0, 1, 2), expand=False))
 
     def yaml(self, text: str, language: str = "yaml") -> None:
         """Show a manifest, or a difference between two."""
@@ -159,6 +159,9 @@ def _lines(sight: Sight) -> Iterable[str]:
     for name, policy in sight.policies.items():
         ready = condition(policy, "Ready")
         yield f"sidecarpolicy/{name}: Ready={ready['status']} {ready['reason']}"
+        conflicted = condition(policy, "Conflicted")
+        if conflicted["status"] == "True":
+            yield f"sidecarpolicy/{name}: Conflicted=True {conflicted['reason']}: {conflicted['message']}"
 
 
 def _apart(*things: RenderableType) -> Iterable[RenderableType]:

@@ -72,8 +72,8 @@ class Story:
     def _what_there_is_now(self, before: Sight, after: Sight) -> None:
         self._screen.chapter("What there is now", f"One change of each template. The one of {SHOWN}:")
         self._screen.yaml(_difference(before.workloads[SHOWN], after.workloads[SHOWN]), "diff")
-        for line in ("get pods", "get sidecarpolicies"):
-            self._screen.command(f"kubectl {line}", self._cluster.kubectl(*line.split(), f"--namespace={SHOP}"))
+        for line in (f"get pods -n {SHOP}", f"get sidecarpolicies -n {SHOP}"):
+            self._screen.command(f"kubectl {line}", self._cluster.kubectl(*line.split()))
         for name, one in after.workloads.items():
             selected = "logs" in one.body["metadata"]["labels"]
             _expect(("+shipper" in one.containers) == selected, f"{name} has {', '.join(one.containers)}")
@@ -96,7 +96,7 @@ class Story:
     def _the_policy_goes(self, before: Sight) -> None:
         self._screen.chapter("The policy goes, and so does all that it added")
         deleted = self._cluster.kubectl("delete", f"--namespace={SHOP}", "--wait=false", "sidecarpolicy", POLICY)
-        self._screen.command(f"kubectl delete --wait=false sidecarpolicy {POLICY}", deleted)
+        self._screen.command(f"kubectl delete -n {SHOP} --wait=false sidecarpolicy {POLICY}", deleted)
         after = self._watch(lambda sight: sight.is_settled and not sight.policies, "the workloads are restored")
         self._screen.say("Compared with chapter 1, as the API server has them:")
         for name, one in after.workloads.items():
