@@ -53,6 +53,7 @@ def change(body: Json, *operations: Json, guards: Json | None = None) -> Change:
         uid=metadata["uid"],
         body=json.dumps([*tests, *operations]).encode(),
         restarts=True,
+        wish=0,
         fills=True,
     )
 

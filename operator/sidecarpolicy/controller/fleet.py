@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import BlockReason
 from sidecarpolicy.planning.assess import Asking, Assessment, Standing, State, assess, assess_again
+from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Failing, Look, Sound
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.progress import Progress, Stage, progress
@@ -37,11 +38,18 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A workload that is left alone for a while, as `state` says to its policies if it has something to say."""
+    """A change that waits for a while, as `state` says to its policies if it has something to say."""
 
-    seen: int
+    change: Change
     until: datetime
     state: State | None = None
+    seen: int | None = None
+    """The state of the workload that it is about; None if no other state makes a difference."""
+
+    def holds(self, one: Assessment, now: datetime) -> bool:
+        """Tell whether what a workload needs is still the same change, and it is still too soon for it."""
+        same = one.change is not None and (one.uid, one.change.wish) == (self.change.uid, self.change.wish)
+        return same and self.seen in (None, one.seen) and now < self.until
 
 
 @dataclass(slots=True)
@@ -120,7 +128,7 @@ class Fleet:
 
     def _held(self, one: Assessment, now: datetime) -> Hold | None:
         hold = self.holds.get(one.ref)
-        return hold if hold is not None and hold.seen == one.seen and now < hold.until else None
+        return hold if hold is not None and hold.holds(one, now) else None
 
     def startable(self, now: datetime) -> Iterator[Assessment]:
         """Yield every assessment; a change that has to wait is left out of it, and failing pods count as failed."""
@@ -168,11 +176,15 @@ class Fleet:
             if one.states and one.states.keys() <= policies and one.progress.stage is Stage.SETTLED:
                 self.saw(one, Sound(), now)
 
-    def hold(self, ref: Ref, until: datetime, state: State | None = None) -> None:
-        """Leave a workload alone until then, or until it changes."""
-        one = self.known.get(ref)
+    def hold(self, change: Change, until: datetime, state: State | None = None) -> None:
+        """Have a change wait until then, or until the workload or what is asked of it changes."""
+        one = self.known.get(change.ref)
         if one is not None:
-            self.holds[ref] = Hold(one.seen, until, state)
+            self.holds[change.ref] = Hold(one.change or change, until, state, one.seen)
+
+    def give_up(self, change: Change, until: datetime, state: State) -> None:
+        """Have a change wait until then, whatever becomes of the workload, or until something else is asked of it."""
+        self.holds[change.ref] = Hold(change, until, state)
 
     def release(self, now: datetime) -> set[PolicyRef]:
         """Forget the holds that are over; return the policies whose workloads they left alone."""

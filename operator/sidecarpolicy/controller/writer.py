@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
@@ -18,6 +17,7 @@ from sidecarpolicy.cluster import read, write
 from sidecarpolicy.cluster.client import Client, ClusterError
 from sidecarpolicy.cluster.report import Recorder, Subject
 from sidecarpolicy.controller.fleet import Fleet, blocked
+from sidecarpolicy.controller.writes import TIMES, WITHIN, Writes
 from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Failing
@@ -26,9 +26,6 @@ from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
 
-_FIGHT = 3
-"""Writes of the same wish within the time below: somebody reverts us."""
-_FIGHT_WITHIN = timedelta(minutes=10)
 _LONGEST_FIGHT_PAUSE = timedelta(hours=4)
 _REFUSED_PAUSE = timedelta(minutes=5)
 _STALE_PAUSE = timedelta(milliseconds=200)
@@ -61,9 +58,9 @@ class Writer:
         self._observe = observe
         self._done = done
         self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
-        self._written: defaultdict[Ref, deque[tuple[datetime, int]]] = defaultdict(lambda: deque(maxlen=_FIGHT))
-        self._fights: defaultdict[Ref, int] = defaultdict(int)
-        self._tries: defaultdict[Ref, int] = defaultdict(int)
+        self._writes = Writes()
+        self._fights: defaultdict[str, int] = defaultdict(int)
+        self._tries: defaultdict[str, int] = defaultdict(int)
 
     def start(self, change: Change) -> None:
         """Have a change sent as soon as a worker is free."""
@@ -95,7 +92,7 @@ class Writer:
             await self._send(change)
         except ClusterError as error:
             log.warning("workload not read", workload=str(change.ref), error=error.message)
-            self._rest(change.ref)
+            self._rest(change)
         finally:
             self._fleet.started.discard(change.ref)
 
@@ -120,27 +117,28 @@ class Writer:
             case write.Applied(body):
                 await self._applied(before, change, body)
             case write.Gone():
+                self._tries.pop(change.uid, None)
                 self._fleet.forget(change.ref)
             case write.Stale() | write.Unknown():
                 log.info("workload changed meanwhile", workload=str(change.ref))
                 await self._read_again(change.ref)
-                self._rest(change.ref)
+                self._rest(change)
             case write.Refused(message):
                 log.warning("change refused", workload=str(change.ref), message=message)
                 state = blocked(BlockReason.REFUSED, f"the API server refuses the change of {change.ref}: {message}")
-                self._fleet.hold(change.ref, self._clock() + _REFUSED_PAUSE, state)
+                self._fleet.hold(change, self._clock() + _REFUSED_PAUSE, state)
                 self._observe_blocked(before, state.message)
             case _:
                 assert_never(outcome)
 
     async def _applied(self, before: Assessment, change: Change, body: Json) -> None:
-        self._tries.pop(change.ref, None)
+        self._tries.pop(change.uid, None)
         log.info("workload changed", workload=str(change.ref), restarts=change.restarts)
         if change.restarts:
             self._fleet.left(before)
         self._observe(body)
+        self._writes.add(change, self._clock())
         if change.restarts:
-            self._written[change.ref].append((self._clock(), _wish(change)))
             self._tell_changed(before)
         if change.fills:
             await self._give_back(body)
@@ -152,28 +150,27 @@ class Writer:
         else:
             self._observe(body, anew=True)
 
-    def _rest(self, ref: Ref) -> None:
+    def _rest(self, change: Change) -> None:
         """Let a workload that others write to at the same time alone for a moment, longer every time."""
-        self._tries[ref] += 1
-        pause = min(_LONGEST_STALE_PAUSE, _STALE_PAUSE * 2 ** min(self._tries[ref], 10))
-        self._fleet.hold(ref, self._clock() + pause)
+        self._tries[change.uid] += 1
+        pause = min(_LONGEST_STALE_PAUSE, _STALE_PAUSE * 2 ** min(self._tries[change.uid], 10))
+        self._fleet.hold(change, self._clock() + pause)
 
     async def _is_fought(self, change: Change) -> bool:
         """Stop writing where somebody reverted the same wish again and again, and name who it was."""
         one, now = self._fleet.known[change.ref], self._clock()
-        recent = [wish for at, wish in self._written[change.ref] if now - at < _FIGHT_WITHIN]
-        if not change.restarts or len(recent) < _FIGHT or set(recent) != {_wish(change)}:
+        if not self._writes.is_repeated(change, now):
             return False
         body = await read.get(self._client, change.ref)
         rival = _last_writer(body) if body is not None else "another writer"
         message = (
-            f"{rival} reverted the change of {change.ref} {_FIGHT} times within ten minutes, so it is left alone for"
+            f"{rival} reverted the change of {change.ref} {TIMES} times within ten minutes, so it is left alone for"
             " now: have it ignore what sidecarpolicy adds, or do not select the workload"
         )
-        pause = min(_LONGEST_FIGHT_PAUSE, _FIGHT_WITHIN * 2 ** min(self._fights[change.ref], 10))
-        self._fights[change.ref] += 1
+        pause = min(_LONGEST_FIGHT_PAUSE, WITHIN * 2 ** min(self._fights[change.uid], 10))
+        self._fights[change.uid] += 1
         log.warning("change is reverted", workload=str(change.ref), rival=rival, pause=str(pause))
-        self._fleet.hold(change.ref, now + pause, blocked(BlockReason.FIGHTING_CONTROLLER, message))
+        self._fleet.give_up(change, now + pause, blocked(BlockReason.FIGHTING_CONTROLLER, message))
         self._observe_blocked(one, message)
         return True
 
@@ -205,12 +202,6 @@ class Writer:
     def tell_failed(self, one: Assessment, seen: Failing) -> None:
         """Tell a workload's owner what its pods say."""
         self._recorder.record(Subject(*one.ref, one.uid), "Warning", EventReason.SIDECARS_FAILED, seen.message)
-
-
-def _wish(change: Change) -> int:
-    """Return what a change makes of the template: a repeated wish has the same."""
-    operations = [one for one in json.loads(change.body) if one["op"] != "test"]
-    return hash(json.dumps([one for one in operations if not one["path"].startswith("/metadata/")]))
 
 
 def _names(refs: Iterable[PolicyRef]) -> str:

@@ -24,6 +24,8 @@ class Change:
     """A whole JSON Patch document, its guards (`test`) first."""
     restarts: bool
     """The template changes, so the workload's pods are replaced; else only the record is brought up to date."""
+    wish: int
+    """What it makes of the template, or else of the record, as one number: a repeated wish has the same."""
     fills: bool
     """Values are written into containers of the author: our claim on them is given back afterwards."""
 
@@ -38,6 +40,7 @@ def change(ref: Ref, body: Json, template: Json, wanted: Json, record: str | Non
         uid=body["metadata"]["uid"],
         body=json.dumps(ops, separators=(",", ":")).encode(),
         restarts=bool(steps),
+        wish=hash(json.dumps(steps) if steps else record),
         fills=any(step["op"] != "remove" and step["path"].startswith(f"{path}/spec/containers") for step in steps),
     )
 

@@ -1,0 +1,66 @@
+"""What the fleet remembers of workloads that come, go and wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from builders import NOW, asking, deployment, policy, sidecar
+from sidecarpolicy.api.reasons import BlockReason
+from sidecarpolicy.controller.fleet import Fleet, blocked
+from sidecarpolicy.planning.asking import Asking
+from sidecarpolicy.planning.patch import Change
+from sidecarpolicy.planning.workload import ref_of
+
+Json = dict[str, Any]
+
+FIRST, SECOND = (asking(policy(sidecars=[sidecar(image=f"shipper:{each}")])) for each in (1, 2))
+STATE = blocked(BlockReason.REFUSED, "refused")
+LATER = NOW + timedelta(minutes=5)
+WEB = ref_of(deployment())
+
+
+def web(version: int = 1, *, uid: str = "first", **metadata: Any) -> Json:
+    return deployment(metadata={"uid": uid, "generation": version, "resourceVersion": str(version), **metadata})
+
+
+def seen(body: Json, asked: Asking = FIRST) -> tuple[Fleet, Change]:
+    fleet = Fleet()
+    fleet.observe(body, asked, {})
+    change = fleet.known[WEB].change
+    assert change is not None
+    return fleet, change
+
+
+def waits(fleet: Fleet) -> bool:
+    return [one.change for one in fleet.startable(NOW)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("body", "asked", "refused", "fought"),
+    [
+        pytest.param(web(1), FIRST, True, True, id="nothing"),
+        pytest.param(web(2), FIRST, False, True, id="the-workload-changes"),
+        pytest.param(web(1), SECOND, False, False, id="something-else-is-asked"),
+        pytest.param(web(2, uid="second"), FIRST, False, False, id="the-workload-is-made-anew"),
+    ],
+)
+def test_what_ends_a_wait(body: Json, asked: Asking, refused: bool, fought: bool) -> None:
+    for_now, change = seen(web(1))
+    for_now.hold(change, LATER, STATE)
+    for_now.observe(body, asked, {}, anew=True)
+    for_good, change = seen(web(1))
+    for_good.give_up(change, LATER, STATE)
+    for_good.observe(body, asked, {}, anew=True)
+
+    assert (waits(for_now), waits(for_good)) == (refused, fought)
+
+
+def test_a_wait_ends_in_time() -> None:
+    fleet, change = seen(web(1))
+    fleet.hold(change, NOW, STATE)
+
+    assert not waits(fleet)
+    assert fleet.release(NOW) == {one.ref for one in FIRST.policies}
