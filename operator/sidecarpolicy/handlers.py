@@ -42,7 +42,7 @@ async def workload(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     loop: Loop = memo.loop
     body: Any = event["object"]
     if event["type"] == "DELETED":
-        loop.forget(ref_of(body))
+        loop.forget(ref_of(body), body["metadata"]["uid"])
     else:
         loop.observe(body)
 
@@ -54,7 +54,7 @@ async def policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     loop: Loop = memo.loop
     body: Any = event["object"]
     if event["type"] == "DELETED":
-        loop.forget_policy(policy_ref_of(body))
+        loop.forget_policy(policy_ref_of(body), body["metadata"]["uid"])
     else:
         loop.observe_policy(body)
 
@@ -63,8 +63,10 @@ async def policy(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 async def namespace(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     """A namespace changed."""
     loop: Loop = memo.loop
-    if event["type"] != "DELETED":
-        body: Any = event["object"]
+    body: Any = event["object"]
+    if event["type"] == "DELETED":
+        loop.forget_namespace(body)
+    else:
         loop.observe_namespace(body)
 
 

@@ -172,6 +172,24 @@ def test_bad_policy_writes_nothing_and_disturbs_no_other(world: World) -> None:
     assert names.FINALIZER not in said["metadata"].get("finalizers", [])
 
 
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        pytest.param(policy("bad", selector={"matchLabels": {"a/b/c": ""}}), "no label's key", id="selector"),
+        pytest.param(policy("bad." * 62 + "bad"), "metadata.name", id="name-too-long-for-its-revisions"),
+    ],
+)
+def test_policy_that_the_api_server_cannot_work_with_is_said_and_disturbs_no_other(
+    world: World, bad: Json, words: str
+) -> None:
+    world.apply(deployment(), bad)
+    said = world.until_says(bad["metadata"]["name"], Accepted="Invalid")
+    assert words in condition(said, "Accepted")["message"]
+
+    world.apply(policy("good"))
+    world.until_ready("good")
+
+
 def test_good_policy_edited_to_a_bad_one_leaves_what_is_there(world: World) -> None:
     world.apply(deployment(), policy())
     world.until_ready("log-shipper")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, asking, deployment, policy, sidecar
+from serving import written
 from sidecarpolicy.api.reasons import BlockReason
 from sidecarpolicy.controller.fleet import Fleet, blocked
 from sidecarpolicy.planning.asking import Asking
@@ -16,6 +17,7 @@ from sidecarpolicy.planning.workload import ref_of
 
 Json = dict[str, Any]
 
+EARLIER = (policy(sidecars=[sidecar(image="shipper:1")]),)
 FIRST, SECOND = (asking(policy(sidecars=[sidecar(image=f"shipper:{each}")])) for each in (1, 2))
 STATE = blocked(BlockReason.REFUSED, "refused")
 LATER = NOW + timedelta(minutes=5)
@@ -56,6 +58,37 @@ def test_what_ends_a_wait(body: Json, asked: Asking, refused: bool, fought: bool
     for_good.observe(body, asked, {}, anew=True)
 
     assert (waits(for_now), waits(for_good)) == (refused, fought)
+
+
+def test_who_is_gone_is_not_brought_back_by_an_answer_that_came_late() -> None:
+    fleet, _ = seen(web(1))
+    fleet.forget(WEB, "first")
+    fleet.observe(web(2), FIRST, {}, anew=True)
+    assert not fleet.known
+
+    fleet.observe(web(3, uid="second"), FIRST, {})
+    assert fleet.known[WEB].uid == "second"
+
+
+def test_an_end_that_is_heard_of_late_spares_who_has_the_name_by_now() -> None:
+    fleet, _ = seen(web(1))
+    fleet.observe(web(2, uid="second"), FIRST, {})
+
+    assert fleet.forget(WEB, "first") == set()
+    assert fleet.known[WEB].uid == "second"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "count"),
+    [pytest.param(1, 1, id="under-way"), pytest.param(11, 0, id="it-does-not-come-up")],
+)
+def test_a_restored_workload_holds_up_others_for_a_time(minutes: int, count: int) -> None:
+    (ref,) = (one.ref for one in FIRST.policies)
+    fleet, change = seen(web(1))
+    fleet.observe(written(web(1), change), asking(policy(deleting=True), earlier=EARLIER), {}, anew=True)
+    fleet.left(fleet.known[WEB], NOW)
+
+    assert fleet.leaving(NOW + timedelta(minutes=minutes))[ref] == count
 
 
 def test_a_wait_ends_in_time() -> None:

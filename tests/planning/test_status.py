@@ -15,7 +15,15 @@ from sidecarpolicy.planning.assess import Assessment, Standing, State, assess
 from sidecarpolicy.planning.pods import Failing, Look, Sound, Starting
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.progress import Progress, Stage
-from sidecarpolicy.planning.status import _WORST_FIRST, Acceptance, Row, describe, difference, refused
+from sidecarpolicy.planning.status import (
+    _WORST_FIRST,
+    Acceptance,
+    Row,
+    describe,
+    difference,
+    refused,
+    was_ready,
+)
 
 Json = dict[str, Any]
 
@@ -176,6 +184,20 @@ def test_an_unreadable_policy_has_every_condition() -> None:
     assert status["observedGeneration"] == 7
     assert {one["observedGeneration"] for one in status["conditions"]} == {7}
     assert status["conditions"][2]["message"] == "spec.sidecars: bad"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready"),
+    [
+        pytest.param([{"type": "Ready", "status": "True", "observedGeneration": 1}], True, id="of-this-spec"),
+        pytest.param([{"type": "Ready", "status": "True", "observedGeneration": 0}], False, id="of-an-earlier-spec"),
+        pytest.param([{"type": "Ready", "status": "False", "observedGeneration": 1}], False, id="not-ready"),
+        pytest.param([{"type": "Accepted", "status": "True", "observedGeneration": 1}], False, id="accepted-only"),
+        pytest.param(None, False, id="nothing-said"),
+    ],
+)
+def test_a_policy_was_ready_if_it_said_so_of_its_newest_spec(conditions: list[Json] | None, ready: bool) -> None:
+    assert was_ready({**policy(), "status": {"conditions": conditions}}) is ready
 
 
 def test_a_conflict_is_said_by_both_policies_with_the_others_name() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,10 @@ _LOOK_AGAIN = timedelta(seconds=2)
 _LOOK_AT_SLOW = timedelta(seconds=5)
 """A workload on its way is looked at only after this long: most are settled by then."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LONGEST_LEAVE = timedelta(minutes=10)
+"""A workload that was restored and does not come up for so long must not keep others from being restored."""
+_GONE = 1000
+"""Uids of workloads that are gone: an answer or a page that is older than their end must not bring them back."""
 _SLOW_AT_ONCE = 25
 """Looks at workloads on their way, for each pass: when thousands are, looking at all of them slows them down."""
 
@@ -62,30 +66,37 @@ class Fleet:
     """Their change is on its way to the API server."""
     looking: set[Ref] = field(default_factory=set)
     holds: dict[Ref, Hold] = field(default_factory=dict)
-    _leaving: dict[Ref, frozenset[PolicyRef]] = field(default_factory=dict)
+    _leaving: dict[Ref, tuple[datetime, frozenset[PolicyRef]]] = field(default_factory=dict)
     """Workloads that were just restored and still replace pods: nothing on them tells any more of which policies."""
     _looked: dict[Ref, Looked] = field(default_factory=dict)
+    _gone: deque[str] = field(default_factory=lambda: deque(maxlen=_GONE))
 
     def observe(self, body: Json, asking: Asking, labels: Labels, *, anew: bool = False) -> set[PolicyRef]:
         """Take in a workload as the API server gave it; return the policies that it concerns or concerned.
 
         `anew`: policies changed, so that it has to be assessed even where it did not change itself.
         """
-        ref, version = ref_of(body), int(body["metadata"]["resourceVersion"])
+        ref, uid, version = ref_of(body), body["metadata"]["uid"], int(body["metadata"]["resourceVersion"])
+        if uid in self._gone:
+            return set()
         if ref in self._leaving and progress(body).stage not in _IN_FLUX:
-            return {*self._leaving.pop(ref), *self.observe(body, asking, labels, anew=anew)}
+            return {*self._leaving.pop(ref)[1], *self.observe(body, asking, labels, anew=anew)}
         before = self.known.get(ref)
         if before is not None and (version < before.version or (version == before.version and not anew)):
             return set()
         if "deletionTimestamp" in body["metadata"]:
-            return self.forget(ref)
+            return self.forget(ref, uid)
         after = assess_again(before, body) if before is not None and not anew else None
         return self._set(ref, before, after or assess(body, asking, labels))
 
-    def forget(self, ref: Ref) -> set[PolicyRef]:
-        """The workload is gone."""
+    def forget(self, ref: Ref, uid: str) -> set[PolicyRef]:
+        """The workload is gone; one that has its name by now is not."""
+        self._gone.append(uid)
+        known = self.known.get(ref)
+        if known is not None and known.uid != uid:
+            return set()
         self._leaving.pop(ref, None)
-        return self._set(ref, self.known.get(ref), None)
+        return self._set(ref, known, None)
 
     def _set(self, ref: Ref, before: Assessment | None, after: Assessment | None) -> set[PolicyRef]:
         concerned: set[PolicyRef] = set()
@@ -105,16 +116,16 @@ class Fleet:
                 self.by_policy[policy].discard(ref)
         return concerned
 
-    def left(self, one: Assessment) -> None:
+    def left(self, one: Assessment, now: datetime) -> None:
         """Remember that a workload replaces pods to lose what policies added."""
         gone = frozenset(ref for ref, state in one.states.items() if state.standing is Standing.RESTORING)
         if gone:
-            self._leaving[one.ref] = gone
+            self._leaving[one.ref] = (now, gone)
 
-    @property
-    def leaving(self) -> Counter[PolicyRef]:
+    def leaving(self, now: datetime) -> Counter[PolicyRef]:
         """How many workloads still replace pods to lose what each policy added."""
-        return Counter(policy for policies in self._leaving.values() for policy in policies)
+        under_way = (policies for since, policies in self._leaving.values() if now - since < _LONGEST_LEAVE)
+        return Counter(policy for policies in under_way for policy in policies)
 
     def rows(self, policy: PolicyRef, now: datetime) -> list[Row]:
         """Return the workloads of one policy with what was last seen of their pods."""

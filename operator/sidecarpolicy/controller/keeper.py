@@ -10,7 +10,7 @@ from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import Reason
 from sidecarpolicy.cluster import read, revisions, write
-from sidecarpolicy.cluster.client import Client, ClusterError, NotFound
+from sidecarpolicy.cluster.client import Client, ClusterError, Forbidden, Invalid, NotFound
 from sidecarpolicy.controller import acceptance
 from sidecarpolicy.controller.book import Book, Entry
 from sidecarpolicy.planning.policy import (
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 _PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+UNJUDGED = Acceptance(Reason.NOT_ACCEPTED, "the policy was not looked at yet")
+"""Nothing is said or started for such a policy, and what is there stays."""
 
 
 class Keeper:
@@ -53,7 +55,7 @@ class Keeper:
                 self._keep(owner, item)
         for body in found:
             self.is_news(body)
-            self._put(body, Acceptance())
+            self._put(body, UNJUDGED)
 
     def _keep(self, owner: PolicyRef, item: Json) -> None:
         revision = item["metadata"]["name"].rpartition("-")[2]
@@ -73,6 +75,26 @@ class Keeper:
                 entry.body = body
             return False
         self._heard[ref] = heard
+        return True
+
+    def forget(self, ref: PolicyRef, uid: str) -> bool:
+        """Know a policy no more; one that has its name by now stays. Tell whether it was known."""
+        if self._heard.get(ref, ("",))[0] != uid:
+            return False
+        del self._heard[ref]
+        known = ref in self._book.entries
+        self._book.drop(ref)
+        return known
+
+    async def judge_once(self, body: Json) -> bool:
+        """Take in a policy's spec; False where the API server could not be asked."""
+        try:
+            await self._judge(ref_of(body), body)
+        except NotFound:
+            return True
+        except ClusterError as error:
+            log.warning("policy not judged yet", policy=str(ref_of(body)), error=error.message)
+            return False
         return True
 
     async def judge(self, body: Json) -> PolicyRef | None:
@@ -98,11 +120,13 @@ class Keeper:
             return ref
         judged = await acceptance.judge(self._client, body, self._book.server, ref.namespace or self._namespace)
         if judged.is_accepted:
-            held = await write.add_finalizer(self._client, body)
-            if held is None:
-                return None
-            policy = read_policy(body)
-            await self._save(body, policy)
+            try:
+                if await write.add_finalizer(self._client, body) is None:
+                    return None
+                await self._save(body, read_policy(body))
+            except (Invalid, Forbidden) as error:
+                message = f"the API server refuses what the operator keeps of the policy: {error.message}"
+                judged = Acceptance(Reason.INVALID, message)
         if self._heard.get(ref) == (body["metadata"]["uid"], body["metadata"]["generation"], False):
             self._put(body, judged)
             log.info("policy judged", policy=str(ref), reason=str(judged.reason), message=judged.message)

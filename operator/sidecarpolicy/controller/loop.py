@@ -8,6 +8,7 @@ kopf ──▶ observe ──▶ fleet ──▶ next_wave ──▶ writers ─
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -18,17 +19,18 @@ import structlog
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import EventReason
 from sidecarpolicy.cluster import read
-from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import Client, ClusterError
 from sidecarpolicy.cluster.report import Recorder, Subject, write_status
 from sidecarpolicy.controller.book import Book, Entry
 from sidecarpolicy.controller.fleet import Fleet
-from sidecarpolicy.controller.keeper import Keeper
+from sidecarpolicy.controller.keeper import UNJUDGED, Keeper
+from sidecarpolicy.controller.namespaces import Namespaces
+from sidecarpolicy.controller.survey import Survey
 from sidecarpolicy.controller.writer import Writer
 from sidecarpolicy.planning import pods, rollout, status
 from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.policy import PolicyRef
-from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
+from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
 
@@ -40,10 +42,9 @@ _REST = 10
 """How many times as long as a pass took is rested after it: it takes longer, the more workloads there are."""
 _IDLE_LOOK = timedelta(seconds=5)
 """After this long what is on its way is described again, for what only time tells."""
+_JUDGE_AGAIN = 300.0
 _PODS_PER_LOOK = 200
 _LOOKERS = 8
-_FEW = 50
-"""Workloads that are asked for one by one rather than listed."""
 
 
 class Loop:
@@ -62,12 +63,13 @@ class Loop:
         self._client = client
         self._recorder = recorder
         self._clock = clock
-        self._namespaces: dict[str, dict[str, str]] = {}
+        self._namespaces = Namespaces()
         self.book = Book(excluded)
         self.fleet = Fleet()
         self._keeper = Keeper(client, self.book, namespace)
         self._wake = asyncio.Event()
         self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch)
+        self._survey = Survey(client, self.book, self.fleet, self.observe, self.forget, self._writer.give_back)
         self._writers = writers
         self._dirty: set[PolicyRef] = set()
         self._described = clock()
@@ -81,15 +83,21 @@ class Loop:
     async def run(self, streams_begun: asyncio.Event) -> None:
         """Load what there is, wait for the watches, look at everything once, and then go on until cancelled."""
         async with self._tasks as tasks:
+            for item in await read.namespaces(self._client):
+                self._namespaces.put(item)
             await self._keeper.load()
-            for entry in list(self.book.entries.values()):
-                await self._keeper.judge(entry.body)
+            bodies = [entry.body for entry in self.book.entries.values()]
+            judged = await asyncio.gather(*(self._keeper.judge_once(body) for body in bodies))
+            for body in itertools.compress(bodies, (not done for done in judged)):
+                # One that cannot be judged now must not hold up the others.
+                self._start(self._judge(body))
             self.is_loaded.set()
             await streams_begun.wait()
-            await self._list_everything()
+            await self._look_at_everything()
             self.is_synced.set()
             log.info("in sync", workloads=len(self.fleet.known), policies=len(self.book.entries))
             tasks.create_task(self._recorder.run())
+            tasks.create_task(self._judge_again())
             for _ in range(self._writers):
                 tasks.create_task(self._writer.run())
             for _ in range(_LOOKERS):
@@ -108,7 +116,9 @@ class Loop:
 
     def observe(self, body: Json, *, anew: bool = False) -> None:
         """Take in a workload as the API server has it now."""
-        labels = self._namespaces.get(body["metadata"]["namespace"], {})
+        labels = self._namespaces.labels(body["metadata"]["namespace"])
+        if labels is None:
+            return
         before = self.fleet.known.get(ref_of(body))
         try:
             concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
@@ -124,19 +134,23 @@ class Loop:
                 self._look_soon(after)
         self._touch(concerned)
 
-    def forget(self, ref: Ref) -> None:
+    def forget(self, ref: Ref, uid: str) -> None:
         """A workload is gone."""
-        self._touch(self.fleet.forget(ref))
+        self._touch(self.fleet.forget(ref, uid))
 
     def observe_namespace(self, body: Json) -> None:
         """Take in a namespace's labels, which cluster-wide policies select by."""
-        name, labels = body["metadata"]["name"], body["metadata"].get("labels") or {}
-        before = self._namespaces.get(name)
-        self._namespaces[name] = labels
-        if before != labels and self.is_synced.is_set():
-            for ref, entry in self.book.entries.items():
-                if not ref.namespace and entry.policy is not None:
-                    self._start(self._list_again(ref, namespace=name))
+        name = body["metadata"]["name"]
+        if self._namespaces.put(body):
+            for ref in self.book.policies:
+                if not ref.namespace:
+                    self._start(self._survey.policy(ref, name))
+        if self._namespaces.is_awaited(name):
+            self._start(self._survey.namespace(name))
+
+    def forget_namespace(self, body: Json) -> None:
+        """A namespace is gone."""
+        self._namespaces.drop(body)
 
     def observe_policy(self, body: Json) -> None:
         """Take in a policy as the API server has it now."""
@@ -144,11 +158,10 @@ class Loop:
             return
         self._start(self._judge(body))
 
-    def forget_policy(self, ref: PolicyRef) -> None:
+    def forget_policy(self, ref: PolicyRef, uid: str) -> None:
         """A policy is gone: what it left behind is nobody's any more."""
-        if ref in self.book.entries:
-            self.book.drop(ref)
-            self._start(self._list_again(ref))
+        if self._keeper.forget(ref, uid):
+            self._start(self._look_again(ref))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.create_task(self._try(work))
@@ -169,59 +182,33 @@ class Loop:
     async def _judge(self, body: Json) -> None:
         ref = await self._keeper.judge(body)
         if ref is not None:
-            await self._list_again(ref)
+            await self._look_again(ref)
         if ref is not None and self.is_synced.is_set():
             await self._keeper.prune(ref, self.fleet.applied)
 
+    async def _judge_again(self) -> None:
+        """Judge policies anew that were not accepted: what the API server has against them may be gone by now."""
+        while True:
+            await asyncio.sleep(_JUDGE_AGAIN)
+            refused = [entry for entry in self.book.entries.values() if not entry.acceptance.is_accepted]
+            for entry in refused:
+                await self._try(self._judge(entry.body))
+
     # Looking at workloads anew.
 
-    async def _list_everything(self) -> None:
-        for item in await read.namespaces(self._client):
-            self._namespaces[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
-        for kind in KINDS:
-            await self._list(kind, None, None)
-        ready = frozenset(ref for ref, entry in self.book.entries.items() if _was_ready(entry.status, entry.body))
+    async def _look_at_everything(self) -> None:
+        await self._survey.everything()
+        ready = frozenset(ref for ref, entry in self.book.entries.items() if status.was_ready(entry.body))
         self.fleet.trust(ready, self._clock())
         for entry in self.book.entries.values():
-            entry.listed = True
+            entry.listed = entry.acceptance is not UNJUDGED
         self._touch(set(self.book.entries))
 
-    async def _list_again(self, ref: PolicyRef, namespace: str | None = None) -> None:
-        """Look at every workload that a policy selects or has to do with, since what it asks for changed."""
-        policy = self.book.policies.get(ref)
-        where = ref.namespace or namespace
-        seen: set[Ref] = set()
-        if policy is not None:
-            selector = pods.selector_text(policy.selector.model_dump(exclude_defaults=True))
-            for kind in sorted(policy.kinds):
-                seen |= await self._list(kind, where, selector)
-        await self._list_others(self.fleet.by_policy[ref] - seen, where)
+    async def _look_again(self, ref: PolicyRef, namespace: str | None = None) -> None:
+        await self._survey.policy(ref, namespace)
         if ref in self.book.entries:
             self.book.entries[ref].listed = True
         self._touch({ref})
-
-    async def _list_others(self, left: set[Ref], namespace: str | None) -> None:
-        """Look at workloads that a policy no longer selects but had to do with."""
-        if len(left) > _FEW:
-            for kind in {one.kind for one in left}:
-                left = left - await self._list(kind, namespace, None)
-        for one in left:
-            body = await read.get(self._client, one)
-            if body is None:
-                self.forget(one)
-            else:
-                self.observe(body, anew=True)
-
-    async def _list(self, kind: str, namespace: str | None, selector: str | None) -> set[Ref]:
-        seen = set()
-        async for page in read.pages(self._client, kind, namespace=namespace, selector=selector):
-            for body in page:
-                self.observe(body, anew=True)
-                seen.add(ref_of(body))
-                if trimmed_claims(body) is not None:
-                    # A process before this one ended between its two writes.
-                    self._writer.give_back(body)
-        return seen
 
     # One pass.
 
@@ -236,7 +223,7 @@ class Loop:
             self.book.policies,
             self.fleet.startable(now),
             frozenset(self.fleet.known[ref].uid for ref in self.fleet.started if ref in self.fleet.known),
-            self.fleet.leaving,
+            self.fleet.leaving(now),
         )
         for change in wave.changes:
             self._writer.start(change)
@@ -281,7 +268,7 @@ class Loop:
         rows = self.fleet.rows(ref, now)
         try:
             await self._write_status(entry, rows, now)
-            if entry.policy is not None and entry.policy.deleting and not _is_restoring(rows, ref):
+            if entry.policy is not None and entry.policy.deleting and not status.is_restoring(rows, ref):
                 self._tell_unrestored(entry, rows, ref)
                 await self._keeper.let_go(entry)
         except ClusterError as error:
@@ -306,17 +293,3 @@ class Loop:
             message = f"{left[0].ref} keeps what the policy added: {left[0].states[ref].message} ({len(left)} in all)"
             subject = Subject(ref.kind, ref.namespace, ref.name, entry.body["metadata"]["uid"])
             self._recorder.record(subject, "Warning", EventReason.SIDECARS_BLOCKED, message)
-
-
-def _was_ready(before: Json, body: Json) -> bool:
-    """The status says, of this very spec, that pods were seen to run it."""
-    return any(
-        condition["type"] == "Ready"
-        and condition["status"] == "True"
-        and condition.get("observedGeneration") == body["metadata"]["generation"]
-        for condition in before.get("conditions") or ()
-    )
-
-
-def _is_restoring(rows: list[status.Row], ref: PolicyRef) -> bool:
-    return any(row.assessment.states[ref].standing is Standing.RESTORING for row in rows)

@@ -118,10 +118,10 @@ class Writer:
                 await self._applied(before, change, body)
             case write.Gone():
                 self._tries.pop(change.uid, None)
-                self._fleet.forget(change.ref)
+                self._fleet.forget(change.ref, change.uid)
             case write.Stale() | write.Unknown():
                 log.info("workload changed meanwhile", workload=str(change.ref))
-                await self._read_again(change.ref)
+                await self._read_again(change)
                 self._rest(change)
             case write.Refused(message):
                 log.warning("change refused", workload=str(change.ref), message=message)
@@ -135,7 +135,7 @@ class Writer:
         self._tries.pop(change.uid, None)
         log.info("workload changed", workload=str(change.ref), restarts=change.restarts)
         if change.restarts:
-            self._fleet.left(before)
+            self._fleet.left(before, self._clock())
         self._observe(body)
         self._writes.add(change, self._clock())
         if change.restarts:
@@ -143,10 +143,10 @@ class Writer:
         if change.fills:
             await self._give_back(body)
 
-    async def _read_again(self, ref: Ref) -> None:
-        body = await read.get(self._client, ref)
+    async def _read_again(self, change: Change) -> None:
+        body = await read.get(self._client, change.ref)
         if body is None:
-            self._fleet.forget(ref)
+            self._fleet.forget(change.ref, change.uid)
         else:
             self._observe(body, anew=True)
 

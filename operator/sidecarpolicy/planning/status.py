@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.api.reasons import BlockReason, FailureReason, NoteReason, Reason
+from sidecarpolicy.api.reasons import BlockReason, ConditionType, FailureReason, NoteReason, Reason
 from sidecarpolicy.planning.conditions import Acceptance, Condition, conditions, not_accepted
-from sidecarpolicy.planning.policy import Policy
+from sidecarpolicy.planning.policy import Policy, PolicyRef
 from sidecarpolicy.planning.standing import Standing
 from sidecarpolicy.planning.tally import Row, Tally, tally
 from sidecarpolicy.planning.workload import Ref
 
-__all__ = ["Acceptance", "Row", "describe", "difference", "refused"]
+__all__ = ["Acceptance", "Row", "describe", "difference", "is_restoring", "refused", "was_ready"]
 
 COUNTERS = ("matched", "upToDate", "updating", "outdated", "blocked", "failed", "finished")
 MOST_ENTRIES = 20
@@ -79,6 +79,21 @@ def difference(before: Json, after: Json) -> Json:
     """Return the merge patch between two statuses: the top-level keys that differ, each whole."""
     gone: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
     return gone | {key: value for key, value in after.items() if before.get(key) != value}
+
+
+def was_ready(body: Json) -> bool:
+    """Tell whether a policy's status says, of this very spec, that pods were seen to run it."""
+    return any(
+        condition["type"] == ConditionType.READY
+        and condition["status"] == "True"
+        and condition.get("observedGeneration") == body["metadata"]["generation"]
+        for condition in (body.get("status") or {}).get("conditions") or ()
+    )
+
+
+def is_restoring(rows: Iterable[Row], policy: PolicyRef) -> bool:
+    """Tell whether something that a policy added is still to be taken away."""
+    return any(row.assessment.states[policy].standing is Standing.RESTORING for row in rows)
 
 
 def _timed(said: Iterable[Condition], generation: int, before: Json, now: datetime) -> list[Json]:
