@@ -70,6 +70,8 @@ async def _run(connection: client.Client, loop: Loop, *, streaming: bool) -> Non
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Its markup would swallow what stands in square brackets.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -112,7 +114,8 @@ def run(
         asyncio.run(operate(settings))
     except* client.ClusterError as group:
         for one in group.exceptions:
-            log.error("stopped", error=str(one))
+            missing = isinstance(one, client.NotFound)
+            log.error("stopped", error="the CRDs are not installed: kubectl apply -k crds/" if missing else str(one))
         sys.exit(1)
 
 

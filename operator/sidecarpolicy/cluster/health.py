@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from sidecarpolicy.cluster.client import ClusterError
+
 
 @asynccontextmanager
 async def serve(port: int, ready: asyncio.Event) -> AsyncIterator[None]:
@@ -18,10 +20,17 @@ async def serve(port: int, ready: asyncio.Event) -> AsyncIterator[None]:
     runner = web.AppRunner(_application(ready), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, port=port).start()
+        await _listen(runner, port)
         yield
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        raise ClusterError(f"cannot answer on port {port}: {error.strerror}; choose another --health-port") from error
 
 
 def _application(ready: asyncio.Event) -> web.Application:
