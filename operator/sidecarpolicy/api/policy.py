@@ -29,8 +29,13 @@ _GLOB = r"^[-a-z0-9*?\[\]!]+$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _PERCENTAGE = r"^([1-9][0-9]?|100)%$"
 
-_QUANTITY_MAPS = frozenset({"requests", "limits"})
-_QUANTITIES = frozenset({"sizeLimit", "divisor"})
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+LISTS = {"volumeMounts": "mountPath", "env": "name"}
+"""What a container is filled with item by item, and the key of the items."""
+QUANTITY_MAPS = frozenset({"requests", "limits"})
+QUANTITIES = frozenset({"sizeLimit", "divisor"})
+"""Fields of core/v1 that hold one quantity; those above hold one for each resource."""
+
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -50,9 +55,9 @@ def _quantities(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _quantities(item, f"{path}[{index}]")
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key in _QUANTITY_MAPS and isinstance(item, dict):
+            if key in QUANTITY_MAPS and isinstance(item, dict):
                 yield from ((f"{path}.{key}.{name}", amount) for name, amount in item.items())
-            elif key in _QUANTITIES and item is not None:
+            elif key in QUANTITIES and item is not None:
                 yield f"{path}.{key}", item
             else:
                 yield from _quantities(item, f"{path}.{key}")

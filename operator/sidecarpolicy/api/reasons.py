@@ -113,8 +113,6 @@ class FailureReason(StrEnum):
     """A sidecar ends again and again."""
     STARTUP_PROBE_FAILING = "StartupProbeFailing"
     """A sidecar runs, and its startup probe does not succeed."""
-    NOT_READY = "NotReady"
-    """A sidecar runs, and its readiness probe does not succeed."""
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     """The workload did not settle in time."""
     RESTART_POLICY_STRIPPED = "RestartPolicyStripped"

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from sidecarpolicy.api import quantity
-from sidecarpolicy.api.policy import LABEL_KEY, ClusterPolicySpec, Fill, Json, LabelSelector, Placed, PolicySpec
+from sidecarpolicy.api.policy import LABEL_KEY, PROBES, ClusterPolicySpec, Fill, Json, LabelSelector, Placed, PolicySpec
 
-_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _HOOKS = ("postStart", "preStop")
 _HANDLERS = ("httpGet", "tcpSocket")
 
@@ -110,7 +109,7 @@ def _ports(item: Placed) -> Iterator[str]:
 
 def _named_ports(container: Json) -> Iterator[tuple[str, str]]:
     lifecycle = container.get("lifecycle") or {}
-    asked = {name: container.get(name) for name in _PROBES} | {name: lifecycle.get(name) for name in _HOOKS}
+    asked = {name: container.get(name) for name in PROBES} | {name: lifecycle.get(name) for name in _HOOKS}
     for field, handlers in asked.items():
         for handler in _HANDLERS:
             port = ((handlers or {}).get(handler) or {}).get("port")
@@ -132,7 +131,7 @@ def _shared_ports(sidecars: Sequence[Placed]) -> Iterator[str]:
 
 def _fill(fill: Fill) -> Iterator[str]:
     where = f"the entry of containers for {' '.join(fill.names)}"
-    if not any((fill.volumeMounts, fill.env, fill.resources, *(getattr(fill, probe) for probe in _PROBES))):
+    if not any((fill.volumeMounts, fill.env, fill.resources, *(getattr(fill, probe) for probe in PROBES))):
         yield f"{where} gives them nothing: add mounts, env, resources or a probe, or remove the entry"
     yield from _above(where, fill.resources)
     yield from _repeated(where, "mountPath", [mount["mountPath"] for mount in fill.volumeMounts])

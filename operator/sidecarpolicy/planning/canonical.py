@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sidecarpolicy.api import quantity
-from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.policy import QUANTITIES, QUANTITY_MAPS, Json
 
-_QUANTITY_MAPS = frozenset({"requests", "limits"})
-_QUANTITIES = frozenset({"sizeLimit", "divisor"})
 _TEXT_MAPS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "volumeAttributes", "options"})
 """Maps of the user's own keys, where an empty text is a value."""
 
@@ -42,9 +40,9 @@ def canonical(value: Any) -> Any:
 
 
 def _field(key: str, value: Any) -> Any:
-    if key in _QUANTITY_MAPS and isinstance(value, dict):
+    if key in QUANTITY_MAPS and isinstance(value, dict):
         return {name: quantity.canonical(amount) for name, amount in value.items()}
-    if key in _QUANTITIES and isinstance(value, str | int):
+    if key in QUANTITIES and isinstance(value, str | int):
         return quantity.canonical(value)
     return value if key in _TEXT_MAPS else canonical(value)
 
@@ -61,7 +59,7 @@ def _is_stored(key: str, value: Any) -> bool:
         case 0:
             return key not in _DROPPED_WHEN_ZERO
         case {} if not value:
-            return key not in _QUANTITY_MAPS and key not in _TEXT_MAPS
+            return key not in QUANTITY_MAPS and key not in _TEXT_MAPS
         case _:
             return True
 

@@ -10,13 +10,20 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from sidecarpolicy.api import names
-from sidecarpolicy.api.policy import ClusterPolicySpec, Fill, Json, LabelSelector, Placed, PolicySpec, parse_duration
+from sidecarpolicy.api.policy import (
+    PROBES,
+    ClusterPolicySpec,
+    Fill,
+    Json,
+    LabelSelector,
+    Placed,
+    PolicySpec,
+    parse_duration,
+)
 from sidecarpolicy.planning.canonical import canonical, probe
 
 CONTENT_FIELDS = ("sidecars", "initContainers", "convert", "volumes", "containers")
 """The part of a spec that changes templates; a revision covers this and nothing else."""
-
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 class PolicyRef(NamedTuple):

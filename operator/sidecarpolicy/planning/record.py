@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecarpolicy.api import quantity
-from sidecarpolicy.api.policy import Json
-from sidecarpolicy.planning.policy import PROBES
+from sidecarpolicy.api.policy import LISTS, PROBES, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _filled(filled: Json) -> Json:
     """Return what was filled of one container if it is all there: anybody may edit an annotation."""
-    for name, key in (("volumeMounts", "mountPath"), ("env", "name")):
+    for name, key in LISTS.items():
         for item in filled.get(name, []):
             _text(item[key])
     for amounts in filled.get("resources", {}).values():

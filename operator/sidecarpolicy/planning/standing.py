@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.policy import LISTS, PROBES, Json
 from sidecarpolicy.api.reasons import BlockReason
-from sidecarpolicy.planning.policy import PROBES, Policy, PolicyRef
+from sidecarpolicy.planning.policy import Policy, PolicyRef
 from sidecarpolicy.planning.record import Part, Record
 from sidecarpolicy.planning.template.desired import Desired, same_but_for_leftovers
-from sidecarpolicy.planning.template.fill import LISTS
 
 
 class Standing(Enum):

@@ -8,6 +8,7 @@ from typing import Any
 
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import BlockReason, ConditionType, FailureReason, NoteReason, Reason
+from sidecarpolicy.api.status import MOST_ENTRIES
 from sidecarpolicy.planning.conditions import Acceptance, Condition, conditions, not_accepted
 from sidecarpolicy.planning.policy import Policy, PolicyRef
 from sidecarpolicy.planning.standing import Standing
@@ -17,7 +18,6 @@ from sidecarpolicy.planning.workload import Ref
 __all__ = ["Acceptance", "Row", "describe", "difference", "is_restoring", "refused", "was_ready"]
 
 COUNTERS = ("matched", "upToDate", "updating", "outdated", "blocked", "failed", "finished")
-MOST_ENTRIES = 20
 
 _WORST_FIRST = (
     FailureReason.RESTART_POLICY_STRIPPED,
@@ -27,7 +27,6 @@ _WORST_FIRST = (
     FailureReason.CONFIG_ERROR,
     FailureReason.CRASH_LOOP,
     FailureReason.STARTUP_PROBE_FAILING,
-    FailureReason.NOT_READY,
     FailureReason.APP_CONTAINER_FAILS,
     FailureReason.PROGRESS_DEADLINE_EXCEEDED,
     BlockReason.FIGHTING_CONTROLLER,

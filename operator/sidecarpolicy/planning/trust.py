@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecarpolicy.api import quantity
-from sidecarpolicy.api.policy import Fill, Json
-from sidecarpolicy.planning.policy import PROBES, Content, PolicyRef
+from sidecarpolicy.api.policy import LISTS, PROBES, Fill, Json
+from sidecarpolicy.planning.policy import Content, PolicyRef
 from sidecarpolicy.planning.record import NOTHING, Part, Record
 from sidecarpolicy.planning.selection import chooses
 from sidecarpolicy.planning.template import merge
 from sidecarpolicy.planning.template.desired import marker_of
-from sidecarpolicy.planning.template.fill import LISTS, joined
+from sidecarpolicy.planning.template.fill import joined
 
 
 @dataclass(frozen=True, slots=True)

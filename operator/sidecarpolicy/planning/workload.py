@@ -18,11 +18,6 @@ class KindFacts:
     template: tuple[str, ...]
     """Where the pod template stands."""
 
-    @property
-    def path(self) -> str:
-        """The API path of the kind's group."""
-        return f"/apis/{self.group}/v1"
-
 
 KINDS: dict[str, KindFacts] = {
     "Deployment": KindFacts("apps", "deployments", ("spec", "template")),

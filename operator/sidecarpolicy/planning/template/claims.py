@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sidecarpolicy.api.policy import Fill, Json
-from sidecarpolicy.planning.policy import PROBES, Item, Policy
+from sidecarpolicy.api.policy import PROBES, Fill, Json
+from sidecarpolicy.planning.policy import Item, Policy
 from sidecarpolicy.planning.selection import chooses
 from sidecarpolicy.planning.template import fill
 

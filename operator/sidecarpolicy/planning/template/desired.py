@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sidecarpolicy.api import names
-from sidecarpolicy.api.policy import Json
+from sidecarpolicy.api.policy import LISTS, PROBES, Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning.authorship import Author
-from sidecarpolicy.planning.policy import PROBES, Content, Policy, PolicyRef
+from sidecarpolicy.planning.policy import Content, Policy, PolicyRef
 from sidecarpolicy.planning.record import NOTHING, Part, Record
 from sidecarpolicy.planning.template import convert, fill, merge, volumes
 from sidecarpolicy.planning.template.claims import added_volumes, contributed, rules_for
@@ -208,7 +208,7 @@ class _Work:
 
 def _as_ordered(container: Json, now: Json) -> Json:
     result = dict(container)
-    for name, key in (("volumeMounts", "mountPath"), ("env", "name")):
+    for name, key in LISTS.items():
         if name in container:
             result[name] = merge.same_order(now.get(name, []), container[name], key)
     return result

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecarpolicy.api import quantity
-from sidecarpolicy.api.policy import Fill, Json
+from sidecarpolicy.api.policy import LISTS, PROBES, Fill, Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning import canonical
 from sidecarpolicy.planning.authorship import Author
-from sidecarpolicy.planning.policy import PROBES
 from sidecarpolicy.planning.template import merge
 
-LISTS = {"volumeMounts": "mountPath", "env": "name"}
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _OVERCOMMITTED = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Of every other resource Kubernetes wants request and limit equal."""
