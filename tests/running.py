@@ -63,7 +63,9 @@ class Operator:
     @property
     def log(self) -> str:
         """What it has said so far."""
-        return (self._directory / "operator.log").read_text()
+        path = self._directory / "operator.log"
+        # Its files go with it.
+        return path.read_text() if path.exists() else ""
 
     @property
     def exit_code(self) -> int | None:
