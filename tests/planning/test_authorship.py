@@ -71,6 +71,7 @@ def test_what_the_author_did_not_apply_is_not(author: Author) -> None:
     [
         pytest.param(Author({}, ("spec", "template")), id="nothing-known"),
         pytest.param(by_manifest([1, 2]), id="a-manifest-of-another-shape"),
+        pytest.param(by_manifest({"volumes": [None, 3, "v"]}), id="items-of-another-shape"),
         pytest.param(by_fields(OWNED, operation="Update"), id="an-update-may-bring-ours-back"),
         pytest.param(by_fields(OWNED, manager="sidecarpolicy"), id="our-own-fields"),
     ],

@@ -118,7 +118,7 @@ class Keeper:
         if "deletionTimestamp" in body["metadata"]:
             self._put(body, Acceptance())
             return ref
-        judged = await acceptance.judge(self._client, body, self._book.server, ref.namespace or self._namespace)
+        judged = await self._acceptance(ref, body)
         if judged.is_accepted:
             try:
                 if await write.add_finalizer(self._client, body) is None:
@@ -132,6 +132,16 @@ class Keeper:
             log.info("policy judged", policy=str(ref), reason=str(judged.reason), message=judged.message)
             return ref
         return None
+
+    async def _acceptance(self, ref: PolicyRef, body: Json) -> Acceptance:
+        try:
+            return await acceptance.judge(self._client, body, self._book.server, ref.namespace or self._namespace)
+        except ClusterError:
+            raise
+        except Exception:
+            # A mistake of ours about one policy must not stop the care for all others.
+            log.exception("policy not understood", policy=str(ref))
+            return Acceptance(Reason.INVALID, "the operator fails to read it, and its log says how: report this")
 
     async def _save(self, body: Json, policy: Policy) -> None:
         if (policy.uid, policy.revision) in self._saved:

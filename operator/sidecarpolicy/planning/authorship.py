@@ -43,7 +43,7 @@ class Author:
 
     def _listed(self, container: str) -> Iterator[bool]:
         """Yield what every whole manifest that is known of says."""
-        if self._manifest:
+        if isinstance(self._manifest.get("containers"), list):
             yield _holds(self._manifest, ("containers", container))
         present = [one["name"] for one in (reach(self._body, self._path) or {}).get("containers", ())]
         for owned in self._applied:
@@ -79,7 +79,9 @@ def _holds(value: Any, path: tuple[str, ...]) -> bool:
     for step in path:
         match value:
             case list():
-                value = next((item for item in value if step in (item.get("name"), item.get("mountPath"))), None)
+                # Anybody may edit the annotation: an item may be anything.
+                items = (item for item in value if isinstance(item, dict))
+                value = next((item for item in items if step in (item.get("name"), item.get("mountPath"))), None)
             case dict():
                 value = value.get(step)
             case _:
