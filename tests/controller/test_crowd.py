@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("own-cluster")
 StartOperator = Callable[..., Operator]
 
 MANY = 200
-PATIENCE = 240.0
+PATIENCE = 120.0
 US = f"system:serviceaccount:{running.SYSTEM_NAMESPACE}:{running.ACCOUNT}"
 
 
@@ -183,7 +183,6 @@ def edit_for(crowd: World, seconds: float) -> None:
         until(partial(has_written, crowd, mark, MANY // 2), PATIENCE)
 
 
-@pytest.mark.long
 async def test_nothing_is_lost_while_the_api_server_is_in_trouble(crowd: World, start_operator: StartOperator) -> None:
     await endure(crowd, start_operator, 15, seed=1)
 

@@ -18,7 +18,7 @@ from sidecarpolicy.planning.workload import ref_of
 Json = dict[str, Any]
 
 EARLIER = (policy(sidecars=[sidecar(image="shipper:1")]),)
-FIRST, SECOND = (asking(policy(sidecars=[sidecar(image=f"shipper:{each}")])) for each in (1, 2))
+FIRST, SECOND = (asking(policy(sidecars=[sidecar(image=f"shipper:{each}")]), number=each) for each in (1, 2))
 STATE = blocked(BlockReason.REFUSED, "refused")
 LATER = NOW + timedelta(minutes=5)
 WEB = ref_of(deployment())
@@ -52,18 +52,30 @@ def waits(fleet: Fleet) -> bool:
 def test_what_ends_a_wait(body: Json, asked: Asking, refused: bool, fought: bool) -> None:
     for_now, change = seen(web(1))
     for_now.hold(change, LATER, STATE)
-    for_now.observe(body, asked, {}, anew=True)
+    for_now.observe(body, asked, {})
     for_good, change = seen(web(1))
     for_good.give_up(change, LATER, STATE)
-    for_good.observe(body, asked, {}, anew=True)
+    for_good.observe(body, asked, {})
 
     assert (waits(for_now), waits(for_good)) == (refused, fought)
+
+
+def test_a_list_that_is_older_than_an_event_leaves_no_workload_behind() -> None:
+    fleet, _ = seen(web(1))
+    status_only = web(1, resourceVersion="3")
+    fleet.observe(status_only, SECOND, {})
+    # A page that was read before the event came.
+    fleet.observe(web(1, resourceVersion="2"), SECOND, {})
+    change = fleet.known[WEB].change
+
+    assert change is not None
+    assert b"shipper:2" in change.body
 
 
 def test_who_is_gone_is_not_brought_back_by_an_answer_that_came_late() -> None:
     fleet, _ = seen(web(1))
     fleet.forget(WEB, "first")
-    fleet.observe(web(2), FIRST, {}, anew=True)
+    fleet.observe(web(2), FIRST, {})
     assert not fleet.known
 
     fleet.observe(web(3, uid="second"), FIRST, {})
@@ -85,7 +97,7 @@ def test_an_end_that_is_heard_of_late_spares_who_has_the_name_by_now() -> None:
 def test_a_restored_workload_holds_up_others_for_a_time(minutes: int, count: int) -> None:
     (ref,) = (one.ref for one in FIRST.policies)
     fleet, change = seen(web(1))
-    fleet.observe(written(web(1), change), asking(policy(deleting=True), earlier=EARLIER), {}, anew=True)
+    fleet.observe(written(web(1), change), asking(policy(deleting=True), earlier=EARLIER, number=3), {})
     fleet.left(fleet.known[WEB], NOW)
 
     assert fleet.leaving(NOW + timedelta(minutes=minutes))[ref] == count

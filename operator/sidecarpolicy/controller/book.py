@@ -64,6 +64,10 @@ class Book:
         self._owners[revision] = self._owners.get(revision, frozenset()) | {ref}
         self._ask()
 
+    def ask_again(self) -> None:
+        """Have every workload assessed again: what a selector sees, such as a namespace's labels, has changed."""
+        self._ask()
+
     def _ask(self) -> None:
         readable: Iterable[Policy] = (
             replace(entry.policy, accepted=entry.acceptance.is_accepted)
@@ -76,4 +80,5 @@ class Book:
             history=History(dict(self._contents), dict(self._owners)),
             excluded=self.excluded,
             server=self.server,
+            number=self.asking.number + 1,
         )

@@ -71,22 +71,24 @@ class Fleet:
     _looked: dict[Ref, Looked] = field(default_factory=dict)
     _gone: deque[str] = field(default_factory=lambda: deque(maxlen=_GONE))
 
-    def observe(self, body: Json, asking: Asking, labels: Labels, *, anew: bool = False) -> set[PolicyRef]:
+    def observe(self, body: Json, asking: Asking, labels: Labels) -> set[PolicyRef]:
         """Take in a workload as the API server gave it; return the policies that it concerns or concerned.
 
-        `anew`: policies changed, so that it has to be assessed even where it did not change itself.
+        One that has not changed is assessed again where what is asked has. A list may be older than an answer or an
+        event, and passes the workload over: so whatever comes first after a change of what is asked has to see to it.
         """
         ref, uid, version = ref_of(body), body["metadata"]["uid"], int(body["metadata"]["resourceVersion"])
         if uid in self._gone:
             return set()
         if ref in self._leaving and progress(body).stage not in _IN_FLUX:
-            return {*self._leaving.pop(ref)[1], *self.observe(body, asking, labels, anew=anew)}
+            return {*self._leaving.pop(ref)[1], *self.observe(body, asking, labels)}
         before = self.known.get(ref)
-        if before is not None and (version < before.version or (version == before.version and not anew)):
+        same = before is not None and before.asking == asking.number
+        if before is not None and (version < before.version or (version == before.version and same)):
             return set()
         if "deletionTimestamp" in body["metadata"]:
             return self.forget(ref, uid)
-        after = assess_again(before, body) if before is not None and not anew else None
+        after = assess_again(before, body) if before is not None and same else None
         return self._set(ref, before, after or assess(body, asking, labels))
 
     def forget(self, ref: Ref, uid: str) -> set[PolicyRef]:

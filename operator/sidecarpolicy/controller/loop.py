@@ -114,14 +114,14 @@ class Loop:
 
     # What kopf tells.
 
-    def observe(self, body: Json, *, anew: bool = False) -> None:
+    def observe(self, body: Json) -> None:
         """Take in a workload as the API server has it now."""
         labels = self._namespaces.labels(body["metadata"]["namespace"])
         if labels is None:
             return
         before = self.fleet.known.get(ref_of(body))
         try:
-            concerned = self.fleet.observe(body, self.book.asking, labels, anew=anew)
+            concerned = self.fleet.observe(body, self.book.asking, labels)
         except Exception:
             # A mistake of ours about one workload must not stop the care for all others.
             log.exception("workload not understood", workload=str(ref_of(body)))
@@ -142,6 +142,7 @@ class Loop:
         """Take in a namespace's labels, which cluster-wide policies select by."""
         name = body["metadata"]["name"]
         if self._namespaces.put(body):
+            self.book.ask_again()
             for ref in self.book.policies:
                 if not ref.namespace:
                     self._start(self._survey.policy(ref, name))

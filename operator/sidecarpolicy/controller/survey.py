@@ -10,7 +10,6 @@ from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import Client, Invalid
 from sidecarpolicy.controller.book import Book
 from sidecarpolicy.controller.fleet import Fleet
-from sidecarpolicy.controller.writer import Observe
 from sidecarpolicy.planning import pods
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
@@ -27,7 +26,7 @@ class Survey:
         client: Client,
         book: Book,
         fleet: Fleet,
-        observe: Observe,
+        observe: Callable[[Json], None],
         forget: Callable[[Ref, str], None],
         give_back: Callable[[Json], None],
     ) -> None:
@@ -68,7 +67,7 @@ class Survey:
         for one in left:
             body = await read.get(self._client, one)
             if body is not None:
-                self._observe(body, anew=True)
+                self._observe(body)
             elif one in self._fleet.known:
                 self._forget(one, self._fleet.known[one].uid)
 
@@ -85,7 +84,7 @@ class Survey:
         seen = set()
         async for page in read.pages(self._client, kind, namespace=namespace, selector=selector):
             for body in page:
-                self._observe(body, anew=True)
+                self._observe(body)
                 seen.add(ref_of(body))
                 if trimmed_claims(body) is not None:
                     # A process before this one ended between its two writes.

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import structlog
 
@@ -32,13 +32,6 @@ _STALE_PAUSE = timedelta(milliseconds=200)
 _LONGEST_STALE_PAUSE = timedelta(seconds=30)
 
 
-class Observe(Protocol):
-    """Takes in a workload as the API server has it now."""
-
-    def __call__(self, body: Json, *, anew: bool = False) -> None:
-        """Take it in; `anew`: assess it even where it did not change."""
-
-
 class Writer:
     """Workers that each send one change after the other."""
 
@@ -48,7 +41,7 @@ class Writer:
         fleet: Fleet,
         recorder: Recorder,
         clock: Callable[[], datetime],
-        observe: Observe,
+        observe: Callable[[Json], None],
         done: Callable[[set[PolicyRef]], None],
     ) -> None:
         self._client = client
@@ -148,7 +141,7 @@ class Writer:
         if body is None:
             self._fleet.forget(change.ref, change.uid)
         else:
-            self._observe(body, anew=True)
+            self._observe(body)
 
     def _rest(self, change: Change) -> None:
         """Let a workload that others write to at the same time alone for a moment, longer every time."""

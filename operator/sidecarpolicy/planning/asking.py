@@ -26,6 +26,8 @@ class Asking:
     may_convert: bool = False
     server: tuple[int, int] = (0, 0)
     """The API server's version; as old as can be where nobody asked."""
+    number: int = 0
+    """Grows whenever any of this changes: what was assessed under another number has to be assessed again."""
 
 
 @dataclass(frozen=True, slots=True)

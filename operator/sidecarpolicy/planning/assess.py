@@ -47,6 +47,8 @@ class Assessment:
     """resourceVersion, which only grows (KEP-5504)."""
     seen: int
     """Fingerprint of all that the assessment depends on beside status and policies."""
+    asking: int
+    """The number of what was asked then."""
     states: Mapping[PolicyRef, State]
     progress: Progress
     change: Change | None = None
@@ -161,6 +163,7 @@ class _Look:
             uid=self.body["metadata"]["uid"],
             version=int(self.body["metadata"]["resourceVersion"]),
             seen=fingerprint(self.body),
+            asking=self.stakes.asking.number,
             states=states,
             progress=self.progress,
             applied=frozenset(part.revision for part in self.trust.parts.values()),
