@@ -23,7 +23,7 @@ POLICIES = sorted(ROOT.glob("examples/*/policy.yaml"))
 def granted() -> dict[tuple[str, str], frozenset[str]]:
     """The verbs that the manifests give the operator, by API group and resource."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for role in yaml.safe_load_all((ROOT / "manifests/rbac.yaml").read_text()):
+    for role in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
         for rule in role.get("rules", ()):
             for group in rule["apiGroups"]:
                 for resource in rule["resources"]:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("policies", "limits")
 def limits(cluster: LocalCluster, policies: None) -> None:
     """The admission policy for requests above limits, in force."""
     del policies
-    manifest = ROOT / "manifests" / "admission-policies.yaml"
+    manifest = ROOT / "manifests" / "base" / "admission-policies.yaml"
     cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={manifest}")
     over = policy(with_sidecar(resources={"requests": {"cpu": 2, "memory": 1}, "limits": {"cpu": 1}}))
     until(lambda: "requests above limits" in refusal(cluster, over))
