@@ -1,4 +1,4 @@
-"""Renders both CRDs from the models: `python -m sidecarpolicy.api.crd [--check] [DIRECTORY]`."""
+"""Renders what is installed from the code: `python -m sidecarpolicy.api.crd [--check] [DIRECTORY]`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sidecarpolicy.api.policy import ClusterPolicySpec, Json, PolicySpec
 from sidecarpolicy.api.rules import tightened
 from sidecarpolicy.api.schema import model_schema
 from sidecarpolicy.api.status import Status
+from sidecarpolicy.api.webhook import installed_configuration
 
 _HEADER = "# Rendered from operator/sidecarpolicy/api by `python -m sidecarpolicy.api.crd`: change it there.\n"
 
@@ -41,21 +42,24 @@ def cluster_policy_crd() -> Json:
 
 
 def render() -> dict[str, str]:
-    """Return the text of each file by its name."""
+    """Return the text of each file by its path."""
     crds = (policy_crd(), cluster_policy_crd())
-    return {f"{crd['spec']['names']['plural']}.yaml": _HEADER + _text(crd) for crd in crds}
+    files = {f"crds/{crd['spec']['names']['plural']}.yaml": crd for crd in crds}
+    files["manifests/webhook.yaml"] = installed_configuration()
+    return {path: _HEADER + _text(body) for path, body in files.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or with --check tell which are not current."""
     parser = argparse.ArgumentParser(prog="python -m sidecarpolicy.api.crd", description=main.__doc__)
-    parser.add_argument("directory", nargs="?", type=Path, default=Path("crds"), help="where they are; crds by default")
+    parser.add_argument("directory", nargs="?", type=Path, default=Path(), help="the checkout; here by default")
     parser.add_argument("--check", action="store_true", help="write nothing, and fail where a file is not current")
     chosen = parser.parse_args(arguments)
     files = {chosen.directory / name: text for name, text in render().items()}
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if not chosen.check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(files[path])
         print(f"{path} {'is not current: run `tox run -e crds`' if chosen.check else 'is written'}")
     return 1 if chosen.check and stale else 0
@@ -102,8 +106,8 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _text(crd: Json) -> str:
-    return yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=1000)
+def _text(body: Json) -> str:
+    return yaml.dump(body, Dumper=_Plain, sort_keys=False, width=1000)
 
 
 if __name__ == "__main__":

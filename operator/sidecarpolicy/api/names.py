@@ -12,6 +12,9 @@ CLUSTER_POLICY_PLURAL = "clustersidecarpolicies"
 FIELD_MANAGER = "sidecarpolicy"
 """Not starting with "kubectl": Flux takes fields from managers that do."""
 
+PROBE_MANAGER = "sidecarpolicy-probe"
+"""Of the dry runs by which we ask whether the API server reaches our webhook."""
+
 RECORD_ANNOTATION = f"{GROUP}/applied"
 """On a workload: what every policy added, so that it can be taken away exactly."""
 
@@ -26,3 +29,14 @@ KOPF_FINALIZER = f"{GROUP}/kopf"
 """Never set: kopf strips its configured finalizer from what it watches, so it is given a name that nobody uses."""
 
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+
+NAMESPACE = "sidecarpolicy-system"
+"""The operator's own, where the manifests put it."""
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+"""Which the API server itself gives every namespace."""
+
+WEBHOOK = f"mutate.{GROUP}"
+WEBHOOK_CONFIGURATION = "sidecarpolicy"
+WEBHOOK_SERVICE = "sidecarpolicy-webhook"
+WEBHOOK_SECRET = "sidecarpolicy-webhook"  # noqa: S105 - where it is, not what
