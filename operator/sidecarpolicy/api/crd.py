@@ -45,7 +45,7 @@ def render() -> dict[str, str]:
     """Return the text of each file by its path."""
     crds = (policy_crd(), cluster_policy_crd())
     files = {f"crds/{crd['spec']['names']['plural']}.yaml": crd for crd in crds}
-    files["manifests/webhook.yaml"] = installed_configuration()
+    files["manifests/base/webhook.yaml"] = installed_configuration()
     return {path: _HEADER + _text(body) for path, body in files.items()}
 
 
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if not chosen.check:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[path])
         print(f"{path} {'is not current: run `tox run -e crds`' if chosen.check else 'is written'}")
     return 1 if chosen.check and stale else 0
