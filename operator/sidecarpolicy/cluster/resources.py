@@ -18,6 +18,8 @@ class Resource:
     plural: str
     verbs: frozenset[str]
     namespaced: bool = True
+    own_namespace: bool = False
+    """Needed in the operator's own namespace and nowhere else."""
 
     @property
     def api_version(self) -> str:
@@ -46,18 +48,30 @@ RESOURCES: dict[str, Resource] = {
     "PodTemplate": Resource("", "v1", "podtemplates", frozenset({"create"})),
     "ControllerRevision": Resource("apps", "v1", "controllerrevisions", frozenset({"get", "list", "create", "delete"})),
     "Event": Resource("events.k8s.io", "v1", "events", frozenset({"create", "patch"})),
+    "Lease": Resource(
+        "coordination.k8s.io", "v1", "leases", frozenset({"get", "create", "update"}), own_namespace=True
+    ),
 }
 
 STATUS_KINDS = (names.POLICY_KIND, names.CLUSTER_POLICY_KIND)
 """Whose status we write."""
 
 
-def permissions() -> dict[tuple[str, str], frozenset[str]]:
-    """Return the verbs that we need, by API group and resource; a subresource stands behind a slash."""
-    rules = {(resource.group, resource.plural): resource.verbs for resource in RESOURCES.values()}
+Permissions = dict[tuple[str, str], frozenset[str]]
+"""Verbs by API group and resource; a subresource stands behind a slash."""
+
+
+def permissions() -> Permissions:
+    """Return what we need to be allowed in the whole cluster."""
+    rules = {(one.group, one.plural): one.verbs for one in RESOURCES.values() if not one.own_namespace}
     for kind in STATUS_KINDS:
         rules[names.GROUP, f"{RESOURCES[kind].plural}/status"] = frozenset({"patch"})
     return rules
+
+
+def own_permissions() -> Permissions:
+    """Return what we need to be allowed in the operator's own namespace besides."""
+    return {(one.group, one.plural): one.verbs for one in RESOURCES.values() if one.own_namespace}
 
 
 def path_of(body: Json) -> str:
