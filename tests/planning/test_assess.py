@@ -540,6 +540,16 @@ def test_pods_are_looked_at_where_the_template_is_as_it_should_be() -> None:
     assert look(injected(cron_job(), V1), asking(V1)).asked is None
 
 
+def test_pods_show_what_is_there_while_another_policy_waits() -> None:
+    other = policy("other", sidecars=[sidecar("proxy")])
+    one = look(injected(deployment(), V1), asking(V1, other))
+
+    assert (standing(one), standing(one, PolicyRef("shop", "other"))) == (Standing.UP_TO_DATE, Standing.OUTDATED)
+    assert one.asked is not None
+    assert one.asked.sidecars == ("shipper",)
+    assert one.carrying == {LOGS}
+
+
 def test_a_workload_that_gets_nothing_needs_no_look_at_its_pods() -> None:
     one = look(deployment(), asking(policy(containers=[{"names": ["other"], "env": [{"name": "A", "value": "1"}]}])))
 

@@ -39,11 +39,14 @@ def assessed(body: Json, asked: Json = V1, *others: Json) -> Assessment:
     return one
 
 
-def up_to_date(name: str = "web", asked: Json = V1) -> Assessment:
+def injected(name: str = "web", asked: Json = V1) -> Json:
     change = assessed(deployment(name), asked).change
     assert change is not None
-    body = settle(written(deployment(name), change), replicas=2, updatedReplicas=2, availableReplicas=2)
-    return assessed(body, asked)
+    return settle(written(deployment(name), change), replicas=2, updatedReplicas=2, availableReplicas=2)
+
+
+def up_to_date(name: str = "web", asked: Json = V1) -> Assessment:
+    return assessed(injected(name, asked), asked)
 
 
 def row(one: Assessment, look: Look | None = None, **fields: Any) -> Row:
@@ -59,6 +62,8 @@ BLOCKED = row(assessed(job()))
 OUTDATED = row(assessed(deployment()))
 DONE = row(up_to_date(), Sound())
 RESTORING = row(up_to_date(), Sound(), states={LOGS: State(Standing.RESTORING)})
+HALF_DONE = assessed(injected(), V1, policy("other", sidecars=[sidecar("proxy")]))
+NOTHING = policy(containers=[{"names": ["other"], "env": [{"name": "A", "value": "1"}]}])
 FINISHED = row(assessed({**job(), "status": {"conditions": [{"type": "Complete", "status": "True"}]}}))
 
 
@@ -105,6 +110,25 @@ UNREADY = {
             V1,
             {"Ready": "False RollingOut", "Reconciling": "True Wave"},
             id="nobody-looked-at-the-pods",
+        ),
+        pytest.param(
+            [row(HALF_DONE)],
+            V1,
+            {"Ready": "False RollingOut", "Reconciling": "True Wave"},
+            id="nobody-looked-at-the-pods-of-one-that-another-policy-waits-for",
+        ),
+        pytest.param([row(HALF_DONE, Sound())], V1, {"Ready": "True Ready"}, id="what-others-wait-for-is-no-wait"),
+        pytest.param(
+            [row(assessed(deployment(), NOTHING), progress=FAILED)],
+            NOTHING,
+            {"Ready": "True Ready"},
+            id="trouble-of-a-workload-that-gets-nothing",
+        ),
+        pytest.param(
+            [row(assessed(deployment(), NOTHING), progress=updating(601))],
+            NOTHING,
+            {"Ready": "True Ready"},
+            id="a-rollout-of-a-workload-that-gets-nothing",
         ),
         pytest.param(
             [row(up_to_date(), Starting("not ready"))],

@@ -16,7 +16,7 @@ from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Asked, asked_of
 from sidecarpolicy.planning.policy import Policy, PolicyRef, ref_of_key
 from sidecarpolicy.planning.progress import Progress, Stage, is_finished, progress
-from sidecarpolicy.planning.record import Record
+from sidecarpolicy.planning.record import Part, Record
 from sidecarpolicy.planning.selection import Labels, acts_on
 from sidecarpolicy.planning.standing import (
     FINISHED,
@@ -54,7 +54,7 @@ class Assessment:
     change: Change | None = None
     notes: tuple[Note, ...] = ()
     asked: Asked | None = None
-    """What its pods should show; None while the template is not as it should be."""
+    """What its pods should show of what is there; None where there is nothing of ours to see."""
     applied: frozenset[str] = frozenset()
     """The revisions that its record names."""
     carrying: frozenset[PolicyRef] = frozenset()
@@ -155,7 +155,9 @@ class _Look:
             if held is not None:
                 said, change = self._said(blocked(states, held)), None
         notes = (*self._notes(real, [policy for policy in acting if policy.acts]), *self._notes(wish, idle))
-        return replace(said, change=change, notes=notes, asked=self._asked(real))
+        there = self._there(real)
+        carrying = frozenset(ref_of_key(key, self.ref.namespace) for key in there)
+        return replace(said, change=change, notes=notes, asked=self._asked(there), carrying=carrying)
 
     def _said(self, states: States) -> Assessment:
         return Assessment(
@@ -248,12 +250,14 @@ class _Look:
         yield from (note for note in wanted.notes if note.policy in refs)
         yield from platform_notes(self.body, wanted, policies, self.progress)
 
-    def _asked(self, real: Desired) -> Asked | None:
-        """Return what the pods should show, where the template is as it should be and has something of ours."""
-        parts = real.record.parts.values()
-        if self.ref.kind == "CronJob" or not parts or not self._is_as_it_should_be(real):
+    def _there(self, real: Desired) -> Mapping[str, Part]:
+        """Return what the policies have in the template: what they should have, or while it waits for a change, had."""
+        return (real.record if self._is_as_it_should_be(real) else self.trust).parts
+
+    def _asked(self, there: Mapping[str, Part]) -> Asked | None:
+        if self.ref.kind == "CronJob" or not there:
             return None
-        ours = [name for part in parts for name in (*part.init_containers, *part.converted)]
+        ours = [name for part in there.values() for name in (*part.init_containers, *part.converted)]
         return asked_of(self.body, self.template, ours)
 
     def _is_as_it_should_be(self, real: Desired) -> bool:

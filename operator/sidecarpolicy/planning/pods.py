@@ -60,7 +60,7 @@ Look = Sound | Starting | Failing
 
 
 def asked_of(body: Json, template: Json, ours: Collection[str]) -> Asked:
-    """Return what to look for in the pods of a workload whose template is as it should be."""
+    """Return what to look for in the pods of a workload whose template has something of ours."""
     inits = [init for init in template["spec"].get("initContainers", ()) if init["name"] in ours]
     return Asked(
         selector=selector_text(body["spec"].get("selector") or {}),

@@ -59,6 +59,8 @@ class Tally:
 def trouble(row: Row, policy: Policy, now: datetime) -> Trouble | None:
     """Say how a workload with the policy's revision failed; None if it did not."""
     one, progress = row.assessment, row.assessment.progress
+    if policy.ref not in one.carrying:
+        return None
     if isinstance(row.look, Failing):
         return Trouble(one.ref, row.look.reason, row.look.message)
     if progress.stage is Stage.FAILED and progress.reason is not None:
@@ -84,7 +86,7 @@ def tally(policy: Policy, rows: Iterable[Row], now: datetime) -> Tally:
         if failure is not None:
             counts["failed"] += 1
             failures.append(failure)
-        elif not is_settled(row):
+        elif not is_settled(row, policy):
             counts["updating"] += 1
             waiting.append(row)
     # The order of the rows means nothing, and must not move a message.
@@ -93,11 +95,12 @@ def tally(policy: Policy, rows: Iterable[Row], now: datetime) -> Tally:
     return Tally(counts, tuple(failures), f"{first.assessment.ref}: {_wait(first)}" if first else "")
 
 
-def is_settled(row: Row) -> bool:
-    """Its controller is done, and one look at its pods showed what was asked."""
-    if row.assessment.progress.stage is not Stage.SETTLED:
-        return False
-    return row.assessment.asked is None or isinstance(row.look, Sound)
+def is_settled(row: Row, policy: Policy) -> bool:
+    """Its controller is done, and one look at its pods showed what was asked; where nothing was, there is no wait."""
+    one = row.assessment
+    if policy.ref not in one.carrying:
+        return True
+    return one.progress.stage is Stage.SETTLED and (one.asked is None or isinstance(row.look, Sound))
 
 
 def _wait(row: Row) -> str:
