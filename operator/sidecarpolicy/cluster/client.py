@@ -88,9 +88,16 @@ class Unavailable(ClusterError):
 class Client:
     """One connection pool to one API server."""
 
-    def __init__(self, session: aiohttp.ClientSession, account: credentials.Credentials) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        account: credentials.Credentials,
+        middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+    ) -> None:
         self._session = session
         self.credentials = account
+        self.middlewares = middlewares
+        """What every request passes, that of the watches too."""
 
     async def request(
         self,
@@ -140,7 +147,11 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(kubeconfig: str | None = None, context: str | None = None) -> AsyncIterator[Client]:
+async def connect(
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+) -> AsyncIterator[Client]:
     """Open the connection pool; without a kubeconfig it is found as kubectl and other controllers do."""
     # asyncio sets a quarter of a megabyte aside for each connection, and uses all of it for every long answer.
     SSLProtocol.max_size = _TLS_BUFFER
@@ -148,8 +159,9 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         account = await credentials.load(kubeconfig, context)
     except credentials.MISTAKES as error:
         raise ClusterError(f"cannot read how to reach a cluster: {error}") from error
-    async with open_session(account, agent="sidecarpolicy", connections=_CONNECTIONS) as session:
-        yield Client(session, account)
+    session = open_session(account, agent="sidecarpolicy", connections=_CONNECTIONS, middlewares=middlewares)
+    async with session:
+        yield Client(session, account, middlewares)
 
 
 def open_session(

@@ -18,7 +18,8 @@ _LONGEST_PAUSE = 30.0
 
 def watch_session(client: Client, streams: Streams | None = None) -> aiohttp.ClientSession:
     """Return a session that only reads, and tells `streams` what it watches; whoever takes it closes it."""
-    middlewares = (_only_reads, Throttle().slow_down, (streams or Streams(frozenset())).note)
+    ours = (_only_reads, Throttle().slow_down, (streams or Streams(frozenset())).note)
+    middlewares = (*ours, *client.middlewares)
     return open_session(client.credentials, agent="sidecarpolicy-watch", connections=0, middlewares=middlewares)
 
 
