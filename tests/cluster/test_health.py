@@ -1,4 +1,4 @@
-"""What kubelet asks."""
+"""What kubelet and Prometheus ask."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import socket
 
 import aiohttp
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.parser import text_string_to_metric_families
 
 from sidecarpolicy.cluster import health
 
@@ -33,3 +35,17 @@ async def test_it_is_alive_before_it_is_ready() -> None:
 async def test_no_port_is_nowhere() -> None:
     async with health.serve(0, asyncio.Event()):
         pass
+
+
+async def test_metrics_are_told_in_prometheus_own_words() -> None:
+    registry, port = CollectorRegistry(), free_port()
+    Gauge("answer", "To everything.", registry=registry).set(42)
+    async with (
+        health.serve(port, asyncio.Event(), registry),
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/metrics") as answer,
+    ):
+        [family] = text_string_to_metric_families(await answer.text())
+
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert [(sample.name, sample.value) for sample in family.samples] == [("answer", 42)]
