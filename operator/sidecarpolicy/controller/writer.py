@@ -17,6 +17,7 @@ from sidecarpolicy.cluster import read, write
 from sidecarpolicy.cluster.client import Client, ClusterError
 from sidecarpolicy.cluster.report import Recorder, Subject
 from sidecarpolicy.controller.fleet import Fleet, blocked
+from sidecarpolicy.controller.metrics import Metrics
 from sidecarpolicy.controller.writes import TIMES, WITHIN, Writes
 from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
@@ -43,6 +44,7 @@ class Writer:
         clock: Callable[[], datetime],
         observe: Callable[[Json], None],
         done: Callable[[set[PolicyRef]], None],
+        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._fleet = fleet
@@ -50,6 +52,7 @@ class Writer:
         self._clock = clock
         self._observe = observe
         self._done = done
+        self._metrics = metrics or Metrics()
         self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
         self._writes = Writes()
         self._fights: defaultdict[str, int] = defaultdict(int)
@@ -63,6 +66,11 @@ class Writer:
     def give_back(self, body: Json) -> None:
         """Have our claims on the author's fields given back."""
         self._queue.put_nowait(body)
+
+    @property
+    def queued(self) -> int:
+        """How many changes wait for a free worker."""
+        return self._queue.qsize()
 
     async def run(self) -> None:
         """Send changes until cancelled."""
@@ -106,6 +114,7 @@ class Writer:
         if await self._is_fought(change):
             return
         outcome = await write.apply(self._client, change)
+        self._metrics.wrote(change.ref.kind, outcome)
         match outcome:
             case write.Applied(body):
                 await self._applied(before, change, body)

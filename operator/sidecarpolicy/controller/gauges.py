@@ -1,0 +1,96 @@
+"""What Prometheus is told of policies and workloads: looked at when it asks, so that who is gone is gone there too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from sidecarpolicy.controller.book import Book, Entry
+from sidecarpolicy.controller.fleet import Fleet
+from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.standing import Standing
+from sidecarpolicy.planning.tally import Row, Tally, tally
+
+_POLICY = ("policy_namespace", "policy")
+"""Not `namespace`, which Prometheus itself sets to that of the pod that it asks."""
+
+
+class Gauges:
+    """What there is at the moment; the leader alone tells of policies, so that two replicas do not count them twice."""
+
+    def __init__(self) -> None:
+        self.is_leader = False
+        self.certificate_end: datetime | None = None
+        """When the certificate that is served ends; None where none is served."""
+        self._queues: Mapping[str, Callable[[], int]] = {}
+        self._known: tuple[Book, Fleet, Callable[[], datetime]] | None = None
+
+    def follow(self, book: Book, fleet: Fleet, clock: Callable[[], datetime], **queues: Callable[[], int]) -> None:
+        """Tell of these policies, workloads and queues from now on."""
+        self._known = (book, fleet, clock)
+        self._queues = queues
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what there is at the moment."""
+        yield _gauge("leader", "Whether this process is the one that writes.", (), [((), self.is_leader)])
+        if self.certificate_end is not None:
+            text = "When the certificate of the admission webhook ends."
+            yield _gauge("certificate_expiry_timestamp_seconds", text, (), [((), self.certificate_end.timestamp())])
+        lengths = [((name,), length()) for name, length in self._queues.items()]
+        yield _gauge("queue_length", "What waits for a free worker.", ("queue",), lengths)
+        if self._known is not None and self.is_leader:
+            yield from _policies(*self._known)
+
+
+def _policies(book: Book, fleet: Fleet, clock: Callable[[], datetime]) -> Iterator[Metric]:
+    now = clock()
+    states, blocked, failed = [], [], []
+    for ref, entry in book.entries.items():
+        if entry.policy is None:
+            continue
+        rows = fleet.rows(ref, now)
+        counted = tally(entry.policy, rows, now)
+        states += _labelled(ref, _states(counted))
+        blocked += _labelled(ref, _blocks(ref, rows))
+        failed += _labelled(ref, Counter(str(failure.reason) for failure in counted.failures))
+    yield _gauge("workloads", "Workloads that a policy has to do with, each in one state.", (*_POLICY, "state"), states)
+    yield _gauge("workloads_blocked", "Workloads that cannot be changed, by why.", (*_POLICY, "reason"), blocked)
+    text = "Workloads that were changed and do not come up, by why."
+    yield _gauge("workloads_failed", text, (*_POLICY, "reason"), failed)
+    said = [one for ref, entry in book.entries.items() for one in _conditions(ref, entry)]
+    text = "The conditions of a policy as its status has them; always 1."
+    yield _gauge("policy_condition", text, (*_POLICY, "type", "status", "reason"), said)
+
+
+def _states(counted: Tally) -> dict[str, int]:
+    whole = (Standing.OUTDATED, Standing.BLOCKED, Standing.FINISHED, Standing.RESTORING)
+    parts = {"settled": counted.settled, "updating": counted["updating"], "failed": counted["failed"]}
+    return parts | {standing.value: counted[standing.value] for standing in whole}
+
+
+def _blocks(ref: PolicyRef, rows: Iterable[Row]) -> Counter[str]:
+    states = (row.assessment.states[ref] for row in rows)
+    return Counter(str(state.reason) for state in states if state.standing is Standing.BLOCKED)
+
+
+_Sample = tuple[tuple[str, ...], float]
+
+
+def _labelled(ref: PolicyRef, counts: Mapping[str, int]) -> list[_Sample]:
+    return [((*ref, name), count) for name, count in counts.items()]
+
+
+def _conditions(ref: PolicyRef, entry: Entry) -> Iterator[_Sample]:
+    for condition in entry.status.get("conditions") or ():
+        yield (*ref, condition["type"], condition["status"], condition["reason"]), 1
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Iterable[_Sample]) -> Metric:
+    family = GaugeMetricFamily(f"sidecarpolicy_{name}", text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
