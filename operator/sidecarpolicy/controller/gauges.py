@@ -9,7 +9,7 @@ from datetime import datetime
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from sidecarpolicy.controller.book import Book, Entry
+from sidecarpolicy.controller.book import Book
 from sidecarpolicy.controller.fleet import Fleet
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.standing import Standing
@@ -17,6 +17,8 @@ from sidecarpolicy.planning.tally import Row, Tally, tally
 
 _POLICY = ("policy_namespace", "policy")
 """Not `namespace`, which Prometheus itself sets to that of the pod that it asks."""
+
+_Sample = tuple[tuple[str, ...], float]
 
 
 class Gauges:
@@ -35,35 +37,45 @@ class Gauges:
         self._queues = queues
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what there is at the moment."""
-        yield _gauge("leader", "Whether this process is the one that writes.", (), [((), self.is_leader)])
-        if self.certificate_end is not None:
-            text = "When the certificate of the admission webhook ends."
-            yield _gauge("certificate_expiry_timestamp_seconds", text, (), [((), self.certificate_end.timestamp())])
+        """Yield what there is at the moment; every name, also where there is nothing to tell."""
+        yield _gauge("leader", "1: this process is the one that writes.", (), [((), self.is_leader)])
+        ends = [((), self.certificate_end.timestamp())] if self.certificate_end else []
+        yield _gauge("certificate_expiry_timestamp_seconds", "When the webhook's certificate ends.", (), ends)
         lengths = [((name,), length()) for name, length in self._queues.items()]
         yield _gauge("queue_length", "What waits for a free worker.", ("queue",), lengths)
-        if self._known is not None and self.is_leader:
-            yield from _policies(*self._known)
+        yield from self._workloads()
+        text = "A condition of a policy, as its status has it; always 1."
+        yield _gauge("policy_condition", text, (*_POLICY, "type", "status", "reason"), self._conditions())
 
+    def _workloads(self) -> Iterator[Metric]:
+        states, blocked, failed = list[_Sample](), list[_Sample](), list[_Sample]()
+        for ref, rows, counted in self._counted():
+            states += _labelled(ref, _states(counted))
+            blocked += _labelled(ref, _blocks(ref, rows))
+            failed += _labelled(ref, Counter(str(failure.reason) for failure in counted.failures))
+        text = "Workloads that a policy has to do with, each in one state."
+        yield _gauge("workloads", text, (*_POLICY, "state"), states)
+        text = "Workloads that cannot be changed, by why."
+        yield _gauge("workloads_blocked", text, (*_POLICY, "reason"), blocked)
+        text = "Workloads that were changed and do not come up, by why."
+        yield _gauge("workloads_failed", text, (*_POLICY, "reason"), failed)
 
-def _policies(book: Book, fleet: Fleet, clock: Callable[[], datetime]) -> Iterator[Metric]:
-    now = clock()
-    states, blocked, failed = [], [], []
-    for ref, entry in book.entries.items():
-        if entry.policy is None:
-            continue
-        rows = fleet.rows(ref, now)
-        counted = tally(entry.policy, rows, now)
-        states += _labelled(ref, _states(counted))
-        blocked += _labelled(ref, _blocks(ref, rows))
-        failed += _labelled(ref, Counter(str(failure.reason) for failure in counted.failures))
-    yield _gauge("workloads", "Workloads that a policy has to do with, each in one state.", (*_POLICY, "state"), states)
-    yield _gauge("workloads_blocked", "Workloads that cannot be changed, by why.", (*_POLICY, "reason"), blocked)
-    text = "Workloads that were changed and do not come up, by why."
-    yield _gauge("workloads_failed", text, (*_POLICY, "reason"), failed)
-    said = [one for ref, entry in book.entries.items() for one in _conditions(ref, entry)]
-    text = "The conditions of a policy as its status has them; always 1."
-    yield _gauge("policy_condition", text, (*_POLICY, "type", "status", "reason"), said)
+    def _counted(self) -> Iterator[tuple[PolicyRef, list[Row], Tally]]:
+        if self._known is None or not self.is_leader:
+            return
+        book, fleet, clock = self._known
+        now = clock()
+        for ref, entry in book.entries.items():
+            if entry.policy is not None:
+                rows = fleet.rows(ref, now)
+                yield ref, rows, tally(entry.policy, rows, now)
+
+    def _conditions(self) -> Iterator[_Sample]:
+        if self._known is None or not self.is_leader:
+            return
+        for ref, entry in self._known[0].entries.items():
+            for condition in entry.status.get("conditions") or ():
+                yield (*ref, condition["type"], condition["status"], condition["reason"]), 1
 
 
 def _states(counted: Tally) -> dict[str, int]:
@@ -77,16 +89,8 @@ def _blocks(ref: PolicyRef, rows: Iterable[Row]) -> Counter[str]:
     return Counter(str(state.reason) for state in states if state.standing is Standing.BLOCKED)
 
 
-_Sample = tuple[tuple[str, ...], float]
-
-
 def _labelled(ref: PolicyRef, counts: Mapping[str, int]) -> list[_Sample]:
     return [((*ref, name), count) for name, count in counts.items()]
-
-
-def _conditions(ref: PolicyRef, entry: Entry) -> Iterator[_Sample]:
-    for condition in entry.status.get("conditions") or ():
-        yield (*ref, condition["type"], condition["status"], condition["reason"]), 1
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Iterable[_Sample]) -> Metric:

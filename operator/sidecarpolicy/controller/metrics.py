@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from importlib.metadata import version
 from time import perf_counter
+from typing import get_args
 
 import prometheus_client
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info
 
 from sidecarpolicy.cluster import write
 from sidecarpolicy.controller.gauges import Gauges
+from sidecarpolicy.planning.workload import KINDS
 
 # When each counter was made would double the series, and nobody asks.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -39,6 +42,9 @@ class Metrics:
         self._writes = self._counter(
             "template_writes", "Patches of workloads that were sent, by what came of them.", "kind", "outcome"
         )
+        for kind, outcome in itertools.product(KINDS, get_args(write.Outcome)):
+            # Of a series that begins with 1, Prometheus does not see the increase.
+            self._writes.labels(kind, _name(outcome))
         self.reconciles = self._histogram(
             "reconcile_duration_seconds", "How long one pass over all workloads and policies took.", _LONG
         )
@@ -70,7 +76,7 @@ class Metrics:
 
     def wrote(self, kind: str, outcome: write.Outcome) -> None:
         """Count a patch of a workload that was sent."""
-        self._writes.labels(kind, type(outcome).__name__.lower()).inc()
+        self._writes.labels(kind, _name(type(outcome))).inc()
 
     def count(self, kind: str, operation: str, outcome: str) -> None:
         """Count an admission request that was answered."""
@@ -99,3 +105,7 @@ class Metrics:
             begun = perf_counter()
             await asyncio.sleep(_LAG_LOOK)
             self._lag.observe(max(0.0, perf_counter() - begun - _LAG_LOOK))
+
+
+def _name(outcome: type[write.Outcome]) -> str:
+    return outcome.__name__.lower()

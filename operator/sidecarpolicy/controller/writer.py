@@ -67,7 +67,6 @@ class Writer:
         """Have our claims on the author's fields given back."""
         self._queue.put_nowait(body)
 
-    @property
     def queued(self) -> int:
         """How many changes wait for a free worker."""
         return self._queue.qsize()
