@@ -22,6 +22,9 @@ MANIFESTS = Path(__file__).parents[1] / "manifests"
 ACCOUNT = "sidecarpolicy"
 SYSTEM_NAMESPACE = "sidecarpolicy-system"
 CRDS = ("sidecarpolicies.sidecarpolicy.dev", "clustersidecarpolicies.sidecarpolicy.dev")
+OF_PODS = frozenset({"Deployment", "MutatingWebhookConfiguration"})
+"""Where no pod can be reached, operators are processes, and the API server is to call none by a Service."""
+
 PATIENCE = 60.0
 PAUSE = 0.05
 
@@ -121,9 +124,9 @@ class Operator:
 
 
 def install(cluster: LocalCluster) -> None:
-    """Install everything but the Deployment, and return when the API server knows it."""
+    """Install everything but what needs a network of pods, and return when the API server knows it."""
     rendered = cluster.kubectl("kustomize", str(MANIFESTS))
-    objects = [item for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader) if item["kind"] != "Deployment"]
+    objects = [item for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader) if item["kind"] not in OF_PODS]
     cluster.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     for name in CRDS:
         # Right after its creation a definition has no conditions, which `kubectl wait` takes for an error.

@@ -13,26 +13,37 @@ import yaml
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.validation import problems
-from sidecarpolicy.cluster.resources import permissions
+from sidecarpolicy.cluster.resources import Permissions, own_permissions, permissions
 from sidecarpolicy.planning.policy import read_policy, read_spec
 
 ROOT = Path(__file__).parents[1]
 POLICIES = sorted(ROOT.glob("examples/*/policy.yaml"))
 
 
-def granted() -> dict[tuple[str, str], frozenset[str]]:
+def rules(kind: str) -> list[Any]:
+    """The rules that the manifests give the operator, in the whole cluster or in its own namespace."""
+    roles = yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text())
+    return [rule for role in roles if role["kind"] == kind for rule in role["rules"]]
+
+
+def granted(kind: str) -> Permissions:
     """The verbs that the manifests give the operator, by API group and resource."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for role in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
-        for rule in role.get("rules", ()):
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    found[group, resource] |= set(rule["verbs"])
+    for rule in rules(kind):
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found[group, resource] |= set(rule["verbs"])
     return {key: frozenset(verbs) for key, verbs in found.items()}
 
 
 def test_operator_has_the_rights_that_it_needs_and_no_more() -> None:
-    assert granted() == permissions()
+    assert granted("ClusterRole") == permissions()
+    assert granted("Role") == own_permissions()
+
+
+def test_operator_has_rights_in_its_own_namespace_on_its_own_objects_only() -> None:
+    # What is created has no name yet, for RBAC.
+    assert [rule for rule in rules("Role") if "resourceNames" not in rule and rule["verbs"] != ["create"]] == []
 
 
 def test_definitions_are_those_of_the_models() -> None:
