@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import aiohttp
@@ -23,6 +24,10 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def open_files() -> list[str]:
+    return os.listdir("/dev/fd")
+
+
 async def test_it_is_alive_before_it_is_ready() -> None:
     ready, port = asyncio.Event(), free_port()
     async with health.serve(port, ready):
@@ -33,8 +38,9 @@ async def test_it_is_alive_before_it_is_ready() -> None:
 
 
 async def test_no_port_is_nowhere() -> None:
+    before = open_files()
     async with health.serve(0, asyncio.Event()):
-        pass
+        assert open_files() == before
 
 
 async def test_metrics_are_told_in_prometheus_own_words() -> None:
