@@ -282,8 +282,23 @@ def test_generation_and_revision_are_said() -> None:
     assert {one["observedGeneration"] for one in status["conditions"]} == {1}
 
 
+def condition(status: Json, kind: str) -> Json:
+    return next(one for one in status["conditions"] if one["type"] == kind)
+
+
 def times(status: Json) -> dict[str, str]:
     return {one["type"]: one["lastTransitionTime"] for one in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param([OUTDATED], "1 workload still to be changed", id="one"),
+        pytest.param([OUTDATED, OUTDATED], "2 workloads still to be changed", id="two"),
+    ],
+)
+def test_a_message_is_right_for_any_number(rows: list[Row], message: str) -> None:
+    assert condition(status_of(rows), "WorkloadsUpToDate")["message"] == message
 
 
 def test_times_move_only_when_the_status_flips() -> None:

@@ -63,7 +63,7 @@ def _up_to_date(policy: Policy, counted: Tally) -> Condition:
     if policy.mode == "Audit" and todo and not policy.deleting:
         return kind, "False", Reason.AUDIT_ONLY, f"mode is Audit: {_workloads(todo)} would change"
     if todo:
-        return kind, "False", Reason.OUTDATED, f"{_workloads(todo)} wait for a change"
+        return kind, "False", Reason.OUTDATED, f"{_workloads(todo)} still to be changed"
     if counted["blocked"]:
         return kind, "False", Reason.BLOCKED, f"{_workloads(counted['blocked'])} cannot be changed: see status.blocks"
     if not counted["matched"]:
