@@ -13,6 +13,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 _LOUD = {
     # A line for every event of every object.
     "kopf.objects": logging.WARNING,
+    # kopf's login is our own session handed over: nothing that a user did.
+    "kopf.activities": logging.WARNING,
+    "kopf._core.engines.activities": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
 }
