@@ -18,6 +18,11 @@ from sidecarpolicy.cluster.client import Client, ClusterError, Forbidden, connec
 
 Authenticate = Callable[[Path], Json]
 
+CONTEXTS = """
+contexts:
+- {name: b, context: {cluster: b}}
+- {name: a, context: {cluster: a}}
+"""
 PLUGIN = """#!/bin/sh
 printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}' "$(cat "$1")"
 """
@@ -134,8 +139,10 @@ async def test_the_name_of_the_certificate_may_differ(cluster: LocalCluster, tmp
         pytest.param(None, None, "there is no kubeconfig at", id="no-file"),
         pytest.param("{", None, "cannot read how to reach a cluster", id="no-yaml"),
         pytest.param("", None, "cannot read how to reach a cluster", id="empty"),
-        pytest.param("kind: Config", None, "Expected key current-context", id="no-context"),
-        pytest.param("{contexts: [], current-context: a}", "b", "Expected object with name b", id="unknown-context"),
+        pytest.param("kind: Config", None, "has no current context, nor any other", id="no-context"),
+        pytest.param(CONTEXTS, "c", "has no context c, choose by --context among a, b", id="unknown-context"),
+        pytest.param(CONTEXTS + "current-context: c", None, "has no context c, choose", id="unknown-current-context"),
+        pytest.param(CONTEXTS, None, "has no current context, choose by --context among a, b", id="no-current-context"),
     ],
 )
 async def test_a_kubeconfig_of_no_use_is_told(

@@ -17,7 +17,7 @@ from aiohttp.hdrs import AUTHORIZATION
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, load_incluster_config
-from kubernetes.aio.config.kube_config import ENV_KUBECONFIG_PATH_SEPARATOR, load_kube_config
+from kubernetes.aio.config.kube_config import ENV_KUBECONFIG_PATH_SEPARATOR, KubeConfigMerger, load_kube_config
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +108,7 @@ def _file_reloader(path: str, context: str | None) -> Reload:
     async def reload(configuration: Configuration) -> None:
         nonlocal loader
         if loader is None:
+            _check_context(path, context)
             loader = await load_kube_config(  # type: ignore[no-untyped-call] # kubernetes is untyped
                 path, context, configuration, persist_config=False
             )
@@ -115,6 +116,18 @@ def _file_reloader(path: str, context: str | None) -> Reload:
             await loader.load_and_set(configuration)
 
     return reload
+
+
+def _check_context(path: str, context: str | None) -> None:
+    """Say which contexts there are where the one wanted is not; kubernetes names objects of lists instead."""
+    config = KubeConfigMerger(path).config  # type: ignore[no-untyped-call] # kubernetes is untyped
+    known = sorted(one["name"] for one in config.safe_get("contexts") or ())
+    wanted = context or config.safe_get("current-context")
+    if wanted in known:
+        return
+    what = f"the kubeconfig has no context {wanted}" if wanted else "the kubeconfig has no current context"
+    choice = f"choose by --context among {', '.join(known)}" if known else "nor any other"
+    raise ConfigException(f"{what}, {choice}")
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext:
