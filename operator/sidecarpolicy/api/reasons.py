@@ -158,7 +158,7 @@ class EventReason(StrEnum):
     SIDECARS_UPDATED = "SidecarsUpdated"
     """What policies ask of a workload changed, and was written."""
     SIDECARS_RESTORED = "SidecarsRestored"
-    """Everything of ours was taken away from a workload."""
+    """What a policy added was taken away from a workload."""
     SIDECARS_BLOCKED = "SidecarsBlocked"
     """A workload cannot get what a policy asks."""
     SIDECARS_FAILED = "SidecarsFailed"

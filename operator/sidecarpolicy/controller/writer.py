@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -23,6 +23,7 @@ from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Failing
 from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.telling import told
 from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
@@ -134,13 +135,13 @@ class Writer:
 
     async def _applied(self, before: Assessment, change: Change, body: Json) -> None:
         self._tries.pop(change.uid, None)
-        log.info("workload changed", workload=str(change.ref), restarts=change.restarts)
         if change.restarts:
             self._fleet.left(before, self._clock())
+            self._tell_changed(before)
+        else:
+            log.info("record changed", workload=str(change.ref))
         self._observe(body)
         self._writes.add(change, self._clock())
-        if change.restarts:
-            self._tell_changed(before)
         if change.fills:
             await self._give_back(body)
 
@@ -178,15 +179,9 @@ class Writer:
     # Events, on transitions only.
 
     def _tell_changed(self, before: Assessment) -> None:
-        moved = [ref for ref, state in before.states.items() if state.standing is Standing.OUTDATED]
-        gone = [ref for ref, state in before.states.items() if state.standing is Standing.RESTORING]
-        subject = Subject(*before.ref, before.uid)
-        if moved:
-            reason = EventReason.SIDECARS_UPDATED if before.applied else EventReason.SIDECARS_INJECTED
-            self._recorder.record(subject, "Normal", reason, f"template brought to what {_names(moved)} asks")
-        elif gone:
-            text = f"what {_names(gone)} added is taken away"
-            self._recorder.record(subject, "Normal", EventReason.SIDECARS_RESTORED, text)
+        reason, message = told(before)
+        log.info("workload changed", workload=str(before.ref), reason=str(reason))
+        self._recorder.record(Subject(*before.ref, before.uid), "Normal", reason, message)
 
     def tell_if_blocked(self, before: Assessment | None, after: Assessment | None) -> None:
         """Tell a workload's owner when it becomes blocked."""
@@ -203,10 +198,6 @@ class Writer:
     def tell_failed(self, one: Assessment, seen: Failing) -> None:
         """Tell a workload's owner what its pods say."""
         self._recorder.record(Subject(*one.ref, one.uid), "Warning", EventReason.SIDECARS_FAILED, seen.message)
-
-
-def _names(refs: Iterable[PolicyRef]) -> str:
-    return ", ".join(str(ref) for ref in refs)
 
 
 def _last_writer(body: Json) -> str:

@@ -1,0 +1,28 @@
+"""What the owner of a workload is told of a change that was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecarpolicy.api.reasons import EventReason
+from sidecarpolicy.planning.assess import Assessment, Standing
+from sidecarpolicy.planning.policy import PolicyRef
+
+
+def told(before: Assessment) -> tuple[EventReason, str]:
+    """Return what the change did that this assessment had wanted."""
+    asked = _towards(before, Standing.OUTDATED)
+    if asked:
+        reason = EventReason.SIDECARS_UPDATED if before.applied else EventReason.SIDECARS_INJECTED
+        return reason, f"template brought to what {_names(asked)} asks"
+    # Withheld parts go too: another policy goes first now, or the workload's author took the name.
+    gone = (before.carrying & _towards(before, Standing.BLOCKED)) | _towards(before, Standing.RESTORING)
+    return EventReason.SIDECARS_RESTORED, f"what {_names(gone)} added is taken away"
+
+
+def _towards(one: Assessment, standing: Standing) -> set[PolicyRef]:
+    return {ref for ref, state in one.states.items() if state.standing is standing}
+
+
+def _names(refs: Iterable[PolicyRef]) -> str:
+    return ", ".join(str(ref) for ref in sorted(refs))
