@@ -36,6 +36,7 @@ LOGS = PolicyRef("shop", "logs")
 OPT_OUT = {names.INJECT_ANNOTATION: "false"}
 V1 = policy(sidecars=[sidecar(image="shipper:1")])
 V2 = policy(sidecars=[sidecar(image="shipper:2")])
+EXIT_CODES = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [1]}}
 REQUESTS = {"names": ["*"], "resources": {"requests": {"cpu": "100m"}}}
 
 
@@ -628,6 +629,12 @@ def test_a_job_is_assessed_anew_when(status: Json) -> None:
             cron_job(restartPolicy="OnFailure"), V1, NoteReason.RESTARTS_COUNT_AGAINST_BACKOFF_LIMIT, id="backoff-limit"
         ),
         pytest.param(
+            job(spec={"podFailurePolicy": {"rules": [EXIT_CODES]}}),
+            V1,
+            NoteReason.POD_FAILURE_POLICY_MATCHES_SIDECAR,
+            id="exit-codes-of-any-container",
+        ),
+        pytest.param(
             deployment(), policy(sidecars=[sidecar(after=["gone"])]), NoteReason.ANCHOR_MISSING, id="a-missing-anchor"
         ),
         pytest.param(
@@ -645,6 +652,12 @@ def test_a_note_says_what_its_owner_should_know_before_and_after(body: Json, ask
     assert [note.reason for note in before.notes] == [reason]
     assert [note.reason for note in after.notes] == [reason]
     assert {note.policy for note in after.notes} == {LOGS}
+
+
+def test_exit_codes_of_the_app_alone_are_no_trap() -> None:
+    rule = {"action": "FailJob", "onExitCodes": {"containerName": "app", "operator": "In", "values": [1]}}
+
+    assert not look(job(spec={"podFailurePolicy": {"rules": [rule]}}), asking(V1)).notes
 
 
 def test_a_guaranteed_pod_stays_so_beside_a_guaranteed_sidecar() -> None:

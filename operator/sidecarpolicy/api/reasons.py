@@ -146,6 +146,8 @@ class NoteReason(StrEnum):
     """The change is written, and pods get it when their owner deletes or resumes them."""
     RESTARTS_COUNT_AGAINST_BACKOFF_LIMIT = "RestartsCountAgainstBackoffLimit"
     """In a Job with restartPolicy OnFailure, restarts of a sidecar count towards its backoffLimit."""
+    POD_FAILURE_POLICY_MATCHES_SIDECAR = "PodFailurePolicyMatchesSidecar"
+    """A rule of a Job's podFailurePolicy names no container, so that it matches a sidecar's exit codes as well."""
     ANCHOR_MISSING = "AnchorMissing"
     """`before` or `after` names a container that the workload does not have; it is ignored."""
 

@@ -10,6 +10,7 @@ from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning.policy import Policy
 from sidecarpolicy.planning.progress import Progress, Stage
 from sidecarpolicy.planning.template.desired import Desired, Note
+from sidecarpolicy.planning.workload import reach
 
 _SHORT_GRACE = 10
 """Seconds; a sidecar gets SIGTERM only when every container of the app has ended, within the pod's one grace period."""
@@ -57,6 +58,20 @@ def _of_sidecars(body: Json, spec: Json) -> Iterator[_Reason]:
             NoteReason.RESTARTS_COUNT_AGAINST_BACKOFF_LIMIT,
             "with restartPolicy OnFailure every restart of a sidecar counts towards the Job's backoffLimit",
         )
+    if _counts_every_exit_code(body):
+        yield (
+            NoteReason.POD_FAILURE_POLICY_MATCHES_SIDECAR,
+            "a rule of its podFailurePolicy matches exit codes of any container, also those of a sidecar that is"
+            " stopped (137, 143): give the rule's onExitCodes the containerName of the app",
+        )
+
+
+def _counts_every_exit_code(body: Json) -> bool:
+    """Tell whether a Job judges pods by exit codes whosever they are (job/pod_failure_policy.go)."""
+    spec = body["spec"] if body["kind"] == "Job" else reach(body, ("spec", "jobTemplate", "spec")) or {}
+    rules = (spec.get("podFailurePolicy") or {}).get("rules") or ()
+    codes = [rule["onExitCodes"] for rule in rules if rule.get("onExitCodes")]
+    return any(not one.get("containerName") for one in codes)
 
 
 def _anchors(policy: Policy, spec: Json) -> Iterator[Note]:
