@@ -14,6 +14,8 @@ FIELD_MANAGER = "sidecarpolicy"
 
 PROBE_MANAGER = "sidecarpolicy-probe"
 """Of the dry runs by which we ask whether the API server reaches our webhook."""
+PROBE_ANSWER = "sidecarpolicy: admission serves"
+"""The warning that our webhook answers them with."""
 
 RECORD_ANNOTATION = f"{GROUP}/applied"
 """On a workload: what every policy added, so that it can be taken away exactly."""

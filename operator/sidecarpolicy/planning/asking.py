@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sidecarpolicy.api import names
-from sidecarpolicy.planning.policy import Policy, PolicyRef, ref_of_key
-from sidecarpolicy.planning.record import Part, Record
+from sidecarpolicy.api.policy import Json
+from sidecarpolicy.planning.authorship import Author
+from sidecarpolicy.planning.policy import Policy, PolicyRef, at_revision, ref_of_key
+from sidecarpolicy.planning.record import Record
+from sidecarpolicy.planning.selection import Labels, acts_on
+from sidecarpolicy.planning.template.clash import Surroundings
+from sidecarpolicy.planning.template.desired import Desired, desired
 from sidecarpolicy.planning.trust import History
-from sidecarpolicy.planning.workload import Ref
+from sidecarpolicy.planning.workload import KINDS, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Asking:
     excluded: frozenset[str] = names.SYSTEM_NAMESPACES
     """Namespaces where no policy acts."""
     may_convert: bool = False
+    """Admission answers: what is converted stays so, and a Job is born with what policies add."""
     server: tuple[int, int] = (0, 0)
     """The API server's version; as old as can be where nobody asked."""
     number: int = 0
@@ -36,8 +42,8 @@ class Stakes:
 
     asking: Asking
     ref: Ref
-    parts: Mapping[str, Part]
-    """What they added to it."""
+    trust: Record
+    """What they added to its template."""
     selecting: Sequence[Policy]
     opted_out: bool
     """Its author keeps every policy away, also those that are paused."""
@@ -68,17 +74,50 @@ class Stakes:
             for policy in self.asking.policies
             if not policy.acts and not policy.deleting and self._is_near(policy.ref) and self._there(policy) is None
         }
-        return frozenset((unreadable | unknown) & self.parts.keys())
+        return frozenset((unreadable | unknown) & self.trust.parts.keys())
+
+    def desired(self, body: Json, template: Json, policies: Sequence[Policy], frozen: frozenset[str]) -> Desired:
+        """Return what policies want of the workload's template, where some parts of others stay as they are."""
+        claims = body["spec"].get("volumeClaimTemplates") or ()
+        return desired(
+            template,
+            self.trust.without(frozen),
+            policies,
+            self.asking.history.contents,
+            Author(body, KINDS[self.ref.kind].template),
+            Surroundings(
+                claim_templates=frozenset(claim["metadata"]["name"] for claim in claims),
+                may_convert=self.asking.may_convert,
+            ),
+            {key: self.trust.parts[key] for key in sorted(frozen)},
+        )
 
     def _there(self, policy: Policy) -> Policy | None:
         """The policy at the revision that the workload has; None if it has none that is known."""
-        part = self.parts.get(policy.ref.key) if self._is_near(policy.ref) else None
+        part = self.trust.parts.get(policy.ref.key) if self._is_near(policy.ref) else None
         content = self.asking.history.contents.get(part.revision) if part else None
         return replace(policy, revision=part.revision, content=content) if part and content else None
 
     def _is_near(self, policy: PolicyRef) -> bool:
         """Tell whether a policy may have to do with the workload, so that its key in the record is its own."""
         return policy.namespace in ("", self.ref.namespace)
+
+
+def selecting(asking: Asking, ref: Ref, labels: Labels, namespace_labels: Labels) -> list[Policy]:
+    """Return the policies that select a workload, in their order."""
+    return [
+        policy for policy in asking.policies if not policy.deleting and acts_on(policy, ref, labels, namespace_labels)
+    ]
+
+
+def carried(asking: Asking, record: Record, namespace: str) -> list[Policy]:
+    """Return the policies at the very revisions that a workload has, whatever became of them, in the record's order."""
+    contents = asking.history.contents
+    return [
+        at_revision(ref_of_key(key, namespace), part.revision, contents[part.revision], keep=part.keep)
+        for key, part in record.parts.items()
+        if part.revision in contents
+    ]
 
 
 def released(asking: Asking, ref: Ref, stored: Record | None) -> frozenset[str]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning import patch, record
-from sidecarpolicy.planning.asking import Asking, Stakes, released
-from sidecarpolicy.planning.authorship import Author
+from sidecarpolicy.planning.asking import Asking, Stakes, released, selecting
 from sidecarpolicy.planning.notes import platform_notes
 from sidecarpolicy.planning.obstacles import is_on_hold, obstacle, owned_by
 from sidecarpolicy.planning.patch import Change
@@ -17,7 +16,7 @@ from sidecarpolicy.planning.pods import Asked, asked_of
 from sidecarpolicy.planning.policy import Policy, PolicyRef, ref_of_key
 from sidecarpolicy.planning.progress import Progress, Stage, is_finished, progress
 from sidecarpolicy.planning.record import Part, Record
-from sidecarpolicy.planning.selection import Labels, acts_on
+from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.standing import (
     FINISHED,
     OUTDATED,
@@ -29,10 +28,9 @@ from sidecarpolicy.planning.standing import (
     blocked,
     states_of,
 )
-from sidecarpolicy.planning.template.clash import Surroundings
-from sidecarpolicy.planning.template.desired import Desired, Note, desired, same_but_for_leftovers
+from sidecarpolicy.planning.template.desired import Desired, Note, same_but_for_leftovers
 from sidecarpolicy.planning.trust import trusted
-from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, ref_of, template_of
+from sidecarpolicy.planning.workload import Ref, controller_of, ref_of, template_of
 
 __all__ = ["Asking", "Assessment", "Standing", "State", "assess", "assess_again", "fingerprint"]
 
@@ -76,10 +74,10 @@ def assess(body: Json, asking: Asking, namespace_labels: Labels) -> Assessment |
     stored = record.parse(text)
     trust = trusted(template, stored, asking.history, ref.namespace).without(released(asking, ref, stored))
     opted_out = annotations.get(names.INJECT_ANNOTATION) == "false"
-    selecting = [] if opted_out else _selecting(ref, metadata.get("labels") or {}, asking, namespace_labels)
-    if not selecting and not trust.parts and text is None:
+    choosing = [] if opted_out else selecting(asking, ref, metadata.get("labels") or {}, namespace_labels)
+    if not choosing and not trust.parts and text is None:
         return None
-    stakes = Stakes(asking, ref, trust.parts, selecting, opted_out)
+    stakes = Stakes(asking, ref, trust, choosing, opted_out)
     look = _Look(body, ref, template, text, stored, trust, stakes, progress(body))
     return look.untouchable() or look.assessment()
 
@@ -104,12 +102,6 @@ def fingerprint(body: Json) -> int:
     return hash(
         (metadata["uid"], metadata.get("generation"), labels, ours, owner, job, "deletionTimestamp" in metadata)
     )
-
-
-def _selecting(ref: Ref, labels: Labels, asking: Asking, namespace_labels: Labels) -> list[Policy]:
-    return [
-        policy for policy in asking.policies if not policy.deleting and acts_on(policy, ref, labels, namespace_labels)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +166,7 @@ class _Look:
 
     def _desired(self, policies: Sequence[Policy]) -> Desired:
         frozen = self.stakes.frozen() - {policy.ref.key for policy in policies}
-        claims = self.body["spec"].get("volumeClaimTemplates") or ()
-        return desired(
-            self.template,
-            self.trust.without(frozen),
-            policies,
-            self.stakes.asking.history.contents,
-            Author(self.body, KINDS[self.ref.kind].template),
-            Surroundings(
-                claim_templates=frozenset(claim["metadata"]["name"] for claim in claims),
-                may_convert=self.stakes.asking.may_convert,
-            ),
-            {key: self.trust.parts[key] for key in sorted(frozen)},
-        )
+        return self.stakes.desired(self.body, self.template, policies, frozen)
 
     def _states(self, real: Desired, acting: Sequence[Policy]) -> States:
         """Return the states towards the policies that may write, and towards those whose part goes away."""
@@ -236,14 +216,7 @@ class _Look:
         return any(state.standing is not Standing.UP_TO_DATE for ref, state in states.items() if ref not in idle)
 
     def _is_recorded(self, wanted: Record) -> bool:
-        if not wanted.parts or self.stored is None:
-            return not wanted.parts and self.text is None
-        stored = self.stored.parts
-        return (
-            self.stored.marker == wanted.marker
-            and stored.keys() == wanted.parts.keys()
-            and all(part.same_work(stored[key]) for key, part in wanted.parts.items())
-        )
+        return wanted.same_work(self.stored) if wanted.parts else self.text is None
 
     def _notes(self, wanted: Desired, policies: Sequence[Policy]) -> Iterator[Note]:
         refs = {policy.ref for policy in policies}

@@ -34,7 +34,7 @@ def change(ref: Ref, body: Json, template: Json, wanted: Json, record: str | Non
     """Return the change of a workload from `template` to `wanted` and its record annotation to `record`."""
     path = "".join(f"/{step}" for step in KINDS[ref.kind].template)
     steps = list(difference(template, wanted, path))
-    ops = [*_guards(body["metadata"]), *steps, *_record(body["metadata"], record)]
+    ops = [*_guards(body["metadata"]), *steps, *annotation(body["metadata"], record)]
     return Change(
         ref=ref,
         uid=body["metadata"]["uid"],
@@ -59,7 +59,8 @@ def _guards(metadata: Json) -> Iterator[Op]:
         yield {"op": "test", "path": path, "value": annotations.get(names.INJECT_ANNOTATION)}
 
 
-def _record(metadata: Json, record: str | None) -> Iterator[Op]:
+def annotation(metadata: Json, record: str | None) -> Iterator[Op]:
+    """Yield the step that brings the record annotation to this text, or takes it away."""
     annotations = metadata.get("annotations")
     path = f"/metadata/annotations/{pointer(names.RECORD_ANNOTATION)}"
     if record is None:

@@ -102,6 +102,27 @@ class Policy:
         return (-self.priority, bool(self.ref.namespace), self.ref.namespace, self.ref.name)
 
 
+def at_revision(ref: PolicyRef, revision: str, content: Content, *, keep: bool) -> Policy:
+    """Return a policy as one of its revisions wants templates, selecting nothing: for what carries it already."""
+    return Policy(
+        ref=ref,
+        uid="",
+        generation=0,
+        selector=LabelSelector(),
+        namespace_selector=None,
+        kinds=frozenset(),
+        priority=0,
+        mode="Enforce",
+        paused=False,
+        deletion="Keep" if keep else "Restore",
+        deleting=False,
+        max_concurrent=0,
+        deadline=timedelta(),
+        revision=revision,
+        content=content,
+    )
+
+
 def ref_of_key(key: str, namespace: str) -> PolicyRef:
     """Return whose part of a record a key names, on a workload of that namespace."""
     cluster, slash, name = key.partition("/")

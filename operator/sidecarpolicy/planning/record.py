@@ -47,6 +47,15 @@ class Record:
         """Return the record without the parts of some policies, which stay in the template as the author's."""
         return replace(self, parts={key: part for key, part in self.parts.items() if key not in keys})
 
+    def same_work(self, other: Record | None) -> bool:
+        """Tell whether both say of the same template that the same was added, whatever revisions asked for it."""
+        return (
+            other is not None
+            and other.marker == self.marker
+            and other.parts.keys() == self.parts.keys()
+            and all(part.same_work(other.parts[key]) for key, part in self.parts.items())
+        )
+
 
 NOTHING = Record(marker="", parts={})
 

@@ -64,7 +64,7 @@ def _differs(template: Json, before: Record, wanted: Desired, policy: Policy) ->
     part, there = wanted.record.parts.get(policy.ref.key), before.parts.get(policy.ref.key)
     if part is None or there is None:
         return part is not there
-    if not part.same_work(there) or _share(template, part) != _share(wanted.template, part):
+    if not part.same_work(there) or share(template, part) != share(wanted.template, part):
         return True
     return bool(part.init_containers or part.converted) and _moved(template, wanted.template)
 
@@ -75,7 +75,7 @@ def _moved(template: Json, wanted: Json) -> bool:
     return [name for name in now if name in then] != [name for name in then if name in now]
 
 
-def _share(template: Json, part: Part) -> list[Any]:
+def share(template: Json, part: Part) -> list[Any]:
     """Return what a template has of one policy's part."""
     spec = template["spec"]
     ours = {*part.init_containers, *part.converted}

@@ -74,7 +74,7 @@ def desired(
     work = _Work(template["spec"], undone, record, _previous(record, history))
     spec, parts, notes = work.contribute(undone.template["spec"], settlement.policies, settlement.order)
     parts |= kept
-    result = _marked(template, {**undone.template, "spec": spec}, parts)
+    result = _said(template, {**undone.template, "spec": spec}, parts)
     return Desired(
         template=result,
         record=Record(marker_of(result), parts),
@@ -98,12 +98,25 @@ def undo(template: Json, record: Record, author: Author) -> Undone:
     spec = convert.restore(spec, {name: before for part in parts for name, before in part.converted.items()}, author)
     spec = {**spec, "containers": [_unfilled(container, record, author) for container in spec["containers"]]}
     spec, taken_volumes = volumes.remove(spec, {name for part in parts for name in part.volumes}, author)
-    return Undone(_annotated({**template, "spec": spec}, None), taken, taken_volumes)
+    return Undone(marked({**template, "spec": spec}, None), taken, taken_volumes)
 
 
 def marker_of(template: Json) -> str:
     """Return the revisions that a template says its pods run; empty if nothing of ours was ever in it."""
     return str(((template.get("metadata") or {}).get("annotations") or {}).get(names.REVISION_ANNOTATION, ""))
+
+
+def marked(template: Json, marker: str | None) -> Json:
+    """Return the template saying that its pods run these revisions, or saying nothing."""
+    metadata: dict[str, Any] = dict(template.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(names.REVISION_ANNOTATION, None)
+    if marker:
+        annotations[names.REVISION_ANNOTATION] = marker
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    return {**template, "metadata": metadata} if metadata or "metadata" in template else template
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,22 +234,10 @@ def _unfilled(container: Json, record: Record, author: Author) -> Json:
     return container
 
 
-def _marked(now: Json, wanted: Json, parts: Mapping[str, Part]) -> Json:
+def _said(now: Json, wanted: Json, parts: Mapping[str, Part]) -> Json:
     """Say which revisions the pods run; kept as it is where nothing else changes, which is no reason to restart."""
-    as_now = _annotated(wanted, marker_of(now))
-    return as_now if as_now == now else _annotated(wanted, ".".join(part.revision for part in parts.values()))
-
-
-def _annotated(template: Json, marker: str | None) -> Json:
-    metadata: dict[str, Any] = dict(template.get("metadata") or {})
-    annotations = dict(metadata.get("annotations") or {})
-    annotations.pop(names.REVISION_ANNOTATION, None)
-    if marker:
-        annotations[names.REVISION_ANNOTATION] = marker
-    metadata.pop("annotations", None)
-    if annotations:
-        metadata["annotations"] = annotations
-    return {**template, "metadata": metadata} if metadata or "metadata" in template else template
+    as_now = marked(wanted, marker_of(now))
+    return as_now if as_now == now else marked(wanted, ".".join(part.revision for part in parts.values()))
 
 
 def same_but_for_leftovers(now: Json, wanted: Json, before: Record, after: Record) -> bool:
@@ -252,7 +253,7 @@ def same_but_for_leftovers(now: Json, wanted: Json, before: Record, after: Recor
         probes = {probe: other[probe] for probe in taken_over & other.keys() & container.keys()}
         swapped.append({**container, **probes})
     as_wanted = {**now, "spec": {**now["spec"], "containers": swapped}}
-    return _annotated(as_wanted, None) == _annotated(wanted, None)
+    return marked(as_wanted, None) == marked(wanted, None)
 
 
 def _probes(record: Record, container: str) -> set[str]:
