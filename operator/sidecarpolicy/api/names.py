@@ -30,6 +30,9 @@ FINALIZER = f"{GROUP}/restore"
 KOPF_FINALIZER = f"{GROUP}/kopf"
 """Never set: kopf strips its configured finalizer from what it watches, so it is given a name that nobody uses."""
 
+LEASE = "sidecarpolicy"
+"""In the operator's own namespace: the one replica that writes holds it."""
+
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 NAMESPACE = "sidecarpolicy-system"

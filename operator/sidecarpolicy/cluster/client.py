@@ -108,15 +108,16 @@ class Client:
         body: Any = None,
         content_type: str = JSON,
         timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+        attempts: int = _ATTEMPTS,
     ) -> Json:
         """Return the answer; what certainly did not happen is tried again, a write that may have happened never."""
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         changes = method != "GET" and "dryRun" not in (query or {})
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(attempts):
             try:
                 return await self._send(method, path, query, data, content_type, timeout)
             except Unavailable as error:
-                if attempt == _ATTEMPTS - 1 or (error.unknown and changes):
+                if attempt == attempts - 1 or (error.unknown and changes):
                     raise
                 await asyncio.sleep(_pause(attempt, error.retry_after))
         raise AssertionError("unreachable")

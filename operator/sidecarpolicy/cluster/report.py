@@ -159,7 +159,7 @@ def _event(key: _Key, series: _Series, namespace: str, instance: str) -> Json:
         "reason": key.reason,
         "action": key.reason,
         "note": key.message,
-        "eventTime": _micro(series.first),
+        "eventTime": micro_time(series.first),
         "regarding": {
             "apiVersion": RESOURCES[subject.kind].api_version,
             "kind": subject.kind,
@@ -174,8 +174,9 @@ def _event(key: _Key, series: _Series, namespace: str, instance: str) -> Json:
 
 
 def _repeats(series: _Series) -> Json:
-    return {"count": series.count, "lastObservedTime": _micro(series.last)}
+    return {"count": series.count, "lastObservedTime": micro_time(series.last)}
 
 
-def _micro(moment: datetime) -> str:
+def micro_time(moment: datetime) -> str:
+    """Return a moment as Kubernetes' MicroTime."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
