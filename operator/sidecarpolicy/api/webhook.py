@@ -93,7 +93,7 @@ def checked_url(text: str) -> str:
         raise ValueError(f"{error}; give a URL {wanted}") from None
     if url.scheme != "https":
         raise ValueError(f"the API server calls webhooks by https only; give a URL {wanted}")
-    if not url.hostname or not port:
+    if not url.hostname or not url.hostname.isascii() or not port:
         raise ValueError(f"give the host, as the cluster's API server knows this machine, and the port, {wanted}")
     if url.path != PATH:
         raise ValueError(f"the path must be {PATH}, {wanted}")
