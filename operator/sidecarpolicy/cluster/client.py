@@ -29,6 +29,7 @@ from sidecarpolicy.cluster import credentials
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 
 _CONNECTIONS = 100
 _ATTEMPTS = 9

@@ -20,6 +20,8 @@ class Resource:
     namespaced: bool = True
     own_namespace: bool = False
     """Needed in the operator's own namespace and nowhere else."""
+    only: str = ""
+    """The name of the one object that it is needed on."""
 
     @property
     def api_version(self) -> str:
@@ -51,6 +53,16 @@ RESOURCES: dict[str, Resource] = {
     "Lease": Resource(
         "coordination.k8s.io", "v1", "leases", frozenset({"get", "create", "update"}), own_namespace=True
     ),
+    "Secret": Resource("", "v1", "secrets", frozenset({"get", "create", "update"}), own_namespace=True),
+    "MutatingWebhookConfiguration": Resource(
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        frozenset({"get", "patch"}),
+        namespaced=False,
+        # Who may change any of them may change anything in the cluster.
+        only=names.WEBHOOK_CONFIGURATION,
+    ),
 }
 
 STATUS_KINDS = (names.POLICY_KIND, names.CLUSTER_POLICY_KIND)
@@ -63,7 +75,8 @@ Permissions = dict[tuple[str, str], frozenset[str]]
 
 def permissions() -> Permissions:
     """Return what we need to be allowed in the whole cluster."""
-    rules = {(one.group, one.plural): one.verbs for one in RESOURCES.values() if not one.own_namespace}
+    wide = (one for one in RESOURCES.values() if not one.own_namespace and not one.only)
+    rules = {(one.group, one.plural): one.verbs for one in wide}
     for kind in STATUS_KINDS:
         rules[names.GROUP, f"{RESOURCES[kind].plural}/status"] = frozenset({"patch"})
     return rules
@@ -72,6 +85,11 @@ def permissions() -> Permissions:
 def own_permissions() -> Permissions:
     """Return what we need to be allowed in the operator's own namespace besides."""
     return {(one.group, one.plural): one.verbs for one in RESOURCES.values() if one.own_namespace}
+
+
+def named_permissions() -> dict[tuple[str, str, str], frozenset[str]]:
+    """Return what we need to be allowed on one object besides: verbs by API group, resource and name."""
+    return {(one.group, one.plural, one.only): one.verbs for one in RESOURCES.values() if one.only}
 
 
 def path_of(body: Json) -> str:

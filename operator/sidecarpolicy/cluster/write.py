@@ -82,7 +82,7 @@ async def trim(client: Client, body: Json) -> Json | None:
         patch = trimmed_claims(current) if current else None
         if current is None or patch is None:
             return None
-        trimmed = await _guarded(client, current, patch)
+        trimmed = await guarded(client, current, patch)
         if trimmed:
             return trimmed
         # The workload's controller wrote its status: our entry stands elsewhere in the list now.
@@ -106,7 +106,7 @@ async def _set_finalizer(client: Client, policy: Json, *, wanted: bool) -> Json 
         if (FINALIZER in current) == wanted:
             return policy
         others = [each for each in current if each != FINALIZER]
-        patched = await _guarded(client, policy, _finalizers(policy, [*others, FINALIZER] if wanted else others))
+        patched = await guarded(client, policy, _finalizers(policy, [*others, FINALIZER] if wanted else others))
         if patched:
             return patched
         looked = await _look(client, policy)
@@ -133,7 +133,7 @@ async def _look(client: Client, body: Json) -> Json | None:
     return found if found["metadata"]["uid"] == body["metadata"]["uid"] else None
 
 
-async def _guarded(client: Client, body: Json, patch: list[Json]) -> Json | None:
+async def guarded(client: Client, body: Json, patch: list[Json]) -> Json | None:
     """Send a patch; None if a guard in it failed or the object is gone."""
     try:
         return await client.request("PATCH", path_of(body), query=AS_US, body=patch, content_type=JSON_PATCH)
