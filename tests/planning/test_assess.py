@@ -89,7 +89,7 @@ def test_a_selected_workload_is_outdated_then_up_to_date(make: Any) -> None:
         pytest.param(
             deployment(), asking(policy(namespace=""), excluded=frozenset({"shop"})), id="the-operators-own-namespace"
         ),
-        pytest.param(deployment(annotations=OPT_OUT), asking(V1), id="the-author-keeps-us-away"),
+        pytest.param(deployment(annotations=OPT_OUT), asking(), id="no-policy-to-keep-away"),
         pytest.param(
             deployment(metadata={"deletionTimestamp": "2026-11-21T09:00:00Z"}), asking(V1), id="a-workload-that-goes"
         ),
@@ -99,8 +99,30 @@ def test_a_workload_is_none_of_our_business(body: Json, asked: Asking) -> None:
     assert assess(body, asked, {}) is None
 
 
-def test_another_value_of_the_opt_out_keeps_nobody_away() -> None:
-    assert look(deployment(annotations={names.INJECT_ANNOTATION: "true"}), asking(V1)).change is not None
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        pytest.param("true", [], id="true"),
+        pytest.param("False", [NoteReason.INJECT_VALUE_IGNORED], id="False"),
+        pytest.param("no", [NoteReason.INJECT_VALUE_IGNORED], id="no"),
+        pytest.param("", [NoteReason.INJECT_VALUE_IGNORED], id="empty"),
+    ],
+)
+def test_another_value_of_the_opt_out_keeps_nobody_away(said: str, note: list[NoteReason]) -> None:
+    one = look(deployment(annotations={names.INJECT_ANNOTATION: said}), asking(V1))
+
+    assert one.change is not None
+    assert [note.reason for note in one.notes] == note
+
+
+@pytest.mark.parametrize("asked", [V1, {**V1, "spec": {**V1["spec"], "mode": "Audit"}}], ids=["acting", "audit"])
+@pytest.mark.parametrize("make", [deployment, job])
+def test_opting_out_is_said_of_a_workload_that_is_left_alone(make: Any, asked: Json) -> None:
+    one = look(make(annotations=OPT_OUT), asking(asked))
+
+    assert one.change is None
+    assert standing(one) is Standing.OPTED_OUT
+    assert [(note.policy, note.reason) for note in one.notes] == [(LOGS, NoteReason.OPTED_OUT)]
 
 
 @pytest.mark.parametrize("asked", [V1, {**V1, "spec": {**V1["spec"], "paused": True}}], ids=["acting", "paused"])
@@ -110,7 +132,9 @@ def test_opting_out_undoes(asked: Json) -> None:
 
     assert standing(one) is Standing.RESTORING
     assert one.change is not None
-    assert written(body, one.change)["spec"] == deployment()["spec"]
+    after = written(body, one.change)
+    assert after["spec"] == deployment()["spec"]
+    assert standing(look(after, asking(asked, earlier=(V1,)))) is Standing.OPTED_OUT
 
 
 def test_a_controller_owned_workload_is_never_touched() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from builders import NOW, asking, container, deployment, job, policy, read, settle, sidecar
 from serving import written
+from sidecarpolicy.api import names
 from sidecarpolicy.api.reasons import BlockReason, FailureReason, NoteReason, Reason
 from sidecarpolicy.planning.assess import Assessment, Standing, State, assess
 from sidecarpolicy.planning.pods import Failing, Look, Sound, Starting
@@ -63,6 +64,7 @@ OUTDATED = row(assessed(deployment()))
 DONE = row(up_to_date(), Sound())
 RESTORING = row(up_to_date(), Sound(), states={LOGS: State(Standing.RESTORING)})
 HALF_DONE = assessed(injected(), V1, policy("other", sidecars=[sidecar("proxy")]))
+OPTED_OUT = row(assessed(deployment("own", annotations={names.INJECT_ANNOTATION: "false"})))
 NOTHING = policy(containers=[{"names": ["other"], "env": [{"name": "A", "value": "1"}]}])
 FINISHED = row(assessed({**job(), "status": {"conditions": [{"type": "Complete", "status": "True"}]}}))
 
@@ -92,6 +94,13 @@ UNREADY = {
         pytest.param(
             [], V1, {"Ready": "True Ready", "WorkloadsUpToDate": "True NoWorkloadsMatched"}, id="nothing-matches"
         ),
+        pytest.param(
+            [OPTED_OUT],
+            V1,
+            {"Ready": "True Ready", "WorkloadsUpToDate": "True NoWorkloadsMatched"},
+            id="what-is-selected-opted-out",
+        ),
+        pytest.param([DONE, OPTED_OUT], V1, {"Ready": "True Ready"}, id="one-opted-out"),
         pytest.param([DONE, FINISHED], V1, {"Ready": "True Ready"}, id="a-finished-job-does-not-count"),
         pytest.param(
             [DONE, OUTDATED],
@@ -295,6 +304,15 @@ def times(status: Json) -> dict[str, str]:
     [
         pytest.param([OUTDATED], "1 workload still to be changed", id="one"),
         pytest.param([OUTDATED, OUTDATED], "2 workloads still to be changed", id="two"),
+        pytest.param([], "no workload is selected", id="none"),
+        pytest.param(
+            [OPTED_OUT, OPTED_OUT],
+            "every selected workload is opted out by sidecarpolicy.dev/inject: see status.notes (2 workloads)",
+            id="none-but-those-that-opted-out",
+        ),
+        pytest.param(
+            [DONE, OPTED_OUT], "1 workload up to date; 1 workload opted out: see status.notes", id="one-opted-out"
+        ),
     ],
 )
 def test_a_message_is_right_for_any_number(rows: list[Row], message: str) -> None:
@@ -359,6 +377,13 @@ def test_an_entry_says_what_where_and_since_when() -> None:
         "since": "2026-11-21T09:00:00Z",
     }
     assert again["blocks"] == first["blocks"]
+
+
+def test_opting_out_is_noted_and_not_counted() -> None:
+    status = status_of([OPTED_OUT])
+
+    assert status["matched"] == 0
+    assert [(note["name"], note["reason"]) for note in status["notes"]] == [("own", "OptedOut")]
 
 
 def test_notes_are_those_of_this_policy() -> None:

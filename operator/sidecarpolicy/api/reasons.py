@@ -151,6 +151,11 @@ class NoteReason(StrEnum):
     ANCHOR_MISSING = "AnchorMissing"
     """`before` or `after` names a container that the workload does not have; it is ignored."""
 
+    OPTED_OUT = "OptedOut"
+    """The workload's author keeps every policy away, so that it is selected and not counted."""
+    INJECT_VALUE_IGNORED = "InjectValueIgnored"
+    """The annotation that keeps policies away has a value that means nothing; only "false" does."""
+
 
 class EventReason(StrEnum):
     """What Kubernetes Events tell the owner of a workload or of a policy."""

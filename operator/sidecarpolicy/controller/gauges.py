@@ -79,7 +79,7 @@ class Gauges:
 
 
 def _states(counted: Tally) -> dict[str, int]:
-    whole = (Standing.OUTDATED, Standing.BLOCKED, Standing.FINISHED, Standing.RESTORING)
+    whole = (Standing.OUTDATED, Standing.BLOCKED, Standing.FINISHED, Standing.RESTORING, Standing.OPTED_OUT)
     parts = {"settled": counted.settled, "updating": counted["updating"], "failed": counted["failed"]}
     return parts | {standing.value: counted[standing.value] for standing in whole}
 

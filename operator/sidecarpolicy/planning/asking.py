@@ -45,8 +45,11 @@ class Stakes:
     trust: Record
     """What they added to its template."""
     selecting: Sequence[Policy]
+    """Those that select it and may act on it."""
     opted_out: bool
     """Its author keeps every policy away, also those that are paused."""
+    kept_away: Sequence[Policy] = ()
+    """Those that select it all the same."""
 
     def acting(self) -> list[Policy]:
         """The policies at the revision that may be written: the newest, or the one that is there."""

@@ -9,7 +9,7 @@ from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning import patch, record
 from sidecarpolicy.planning.asking import Asking, Stakes, released, selecting
-from sidecarpolicy.planning.notes import platform_notes
+from sidecarpolicy.planning.notes import author_notes, platform_notes
 from sidecarpolicy.planning.obstacles import is_on_hold, obstacle, owned_by
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Asked, asked_of
@@ -19,6 +19,7 @@ from sidecarpolicy.planning.record import Part, Record
 from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.standing import (
     FINISHED,
+    OPTED_OUT,
     OUTDATED,
     RESTORING,
     UP_TO_DATE,
@@ -74,10 +75,11 @@ def assess(body: Json, asking: Asking, namespace_labels: Labels) -> Assessment |
     stored = record.parse(text)
     trust = trusted(template, stored, asking.history, ref.namespace).without(released(asking, ref, stored))
     opted_out = annotations.get(names.INJECT_ANNOTATION) == "false"
-    choosing = [] if opted_out else selecting(asking, ref, metadata.get("labels") or {}, namespace_labels)
+    choosing = selecting(asking, ref, metadata.get("labels") or {}, namespace_labels)
     if not choosing and not trust.parts and text is None:
         return None
-    stakes = Stakes(asking, ref, trust, choosing, opted_out)
+    acting, kept_away = ([], choosing) if opted_out else (choosing, [])
+    stakes = Stakes(asking, ref, trust, acting, opted_out, kept_away)
     look = _Look(body, ref, template, text, stored, trust, stakes, progress(body))
     return look.untouchable() or look.assessment()
 
@@ -139,14 +141,19 @@ class _Look:
         real = self._desired(acting)
         idle = [policy for policy in self.stakes.selecting if not policy.acts]
         wish = self._desired(self.stakes.wished()) if idle else real
-        states = self._states(real, acting) | self._idle_states(wish, idle)
+        kept_away: States = {policy.ref: OPTED_OUT for policy in self.stakes.kept_away}
+        states = kept_away | self._states(real, acting) | self._idle_states(wish, idle)
         change = self._change(real, states)
         said = self._said(states)
         if change is not None and change.restarts:
             held = obstacle(self.body, self.template, real.template, self.stakes.asking.server)
             if held is not None:
                 said, change = self._said(blocked(states, held)), None
-        notes = (*self._notes(real, [policy for policy in acting if policy.acts]), *self._notes(wish, idle))
+        notes = (
+            *self._notes(real, [policy for policy in acting if policy.acts]),
+            *self._notes(wish, idle),
+            *author_notes(self.body, self.stakes.selecting, self.stakes.kept_away),
+        )
         there = self._there(real)
         carrying = frozenset(ref_of_key(key, self.ref.namespace) for key in there)
         return replace(said, change=change, notes=notes, asked=self._asked(there), carrying=carrying)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sidecarpolicy.api import names
 from sidecarpolicy.api.reasons import BlockReason, ConditionType, Reason
 from sidecarpolicy.planning.policy import Policy, PolicyRef
 from sidecarpolicy.planning.tally import Row, Tally
@@ -67,8 +68,9 @@ def _up_to_date(policy: Policy, counted: Tally) -> Condition:
     if counted["blocked"]:
         return kind, "False", Reason.BLOCKED, f"{_workloads(counted['blocked'])} cannot be changed: see status.blocks"
     if not counted["matched"]:
-        return kind, "True", Reason.NO_WORKLOADS_MATCHED, "the selector selects no workload"
-    return kind, "True", Reason.UP_TO_DATE, f"{_workloads(counted['upToDate'])} up to date"
+        return kind, "True", Reason.NO_WORKLOADS_MATCHED, _nobody(counted)
+    away = f"; {_workloads(counted['optedOut'])} opted out: see status.notes" if counted["optedOut"] else ""
+    return kind, "True", Reason.UP_TO_DATE, f"{_workloads(counted['upToDate'])} up to date{away}"
 
 
 def _ready(policy: Policy, counted: Tally) -> Condition:
@@ -88,7 +90,7 @@ def _ready(policy: Policy, counted: Tally) -> Condition:
         return kind, "False", Reason.ROLLING_OUT, f"{done}, {counted['updating']} under way, {todo} to come{waiting}"
     if counted["blocked"]:
         return kind, "False", Reason.BLOCKED, f"{done}, {counted['blocked']} blocked: see status.blocks"
-    return kind, "True", Reason.READY, done if counted["matched"] else "no workload is selected"
+    return kind, "True", Reason.READY, done if counted["matched"] else _nobody(counted)
 
 
 def _conflicted(policy: Policy, rows: Sequence[Row]) -> Condition:
@@ -132,6 +134,13 @@ def _stalled(policy: Policy, counted: Tally) -> Condition:
     if counted["blocked"] and not moving:
         return kind, "True", Reason.BLOCKED, f"{_workloads(counted['blocked'])} blocked: see status.blocks"
     return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
+
+
+def _nobody(counted: Tally) -> str:
+    away = counted["optedOut"]
+    if not away:
+        return "no workload is selected"
+    return f"every selected workload is opted out by {names.INJECT_ANNOTATION}: see status.notes ({_workloads(away)})"
 
 
 def _workloads(count: int) -> str:

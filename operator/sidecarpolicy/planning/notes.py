@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sidecarpolicy.api import quantity
+from sidecarpolicy.api import names, quantity
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning.policy import Policy
@@ -28,6 +28,16 @@ def platform_notes(body: Json, wanted: Desired, policies: Sequence[Policy], prog
         for reason, message in (*of_pods, *(of_sidecars if part.init_containers or part.converted else ())):
             yield Note(policy.ref, reason, message)
         yield from _anchors(policy, wanted.template["spec"])
+
+
+def author_notes(body: Json, selecting: Sequence[Policy], kept_away: Sequence[Policy]) -> Iterator[Note]:
+    """Yield what the author of a workload said of policies, to each that selects it."""
+    said = (body["metadata"].get("annotations") or {}).get(names.INJECT_ANNOTATION)
+    for policy in kept_away:
+        yield Note(policy.ref, NoteReason.OPTED_OUT, f'its annotation {names.INJECT_ANNOTATION}: "false" keeps it away')
+    if said not in (None, "true", "false"):
+        message = f'its annotation {names.INJECT_ANNOTATION}: "{said}" means nothing: only "false" keeps policies away'
+        yield from (Note(policy.ref, NoteReason.INJECT_VALUE_IGNORED, message) for policy in selecting)
 
 
 def _of_pods(body: Json, wanted: Desired, progress: Progress) -> Iterator[_Reason]:

@@ -23,6 +23,8 @@ class Standing(Enum):
     """It carries what this policy no longer asks for."""
     BLOCKED = "blocked"
     FINISHED = "finished"
+    OPTED_OUT = "optedOut"
+    """The policy selects it, and its author keeps every policy away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class State:
 
 UP_TO_DATE, OUTDATED = State(Standing.UP_TO_DATE), State(Standing.OUTDATED)
 RESTORING, FINISHED = State(Standing.RESTORING), State(Standing.FINISHED)
+OPTED_OUT = State(Standing.OPTED_OUT)
 
 States = dict[PolicyRef, State]
 

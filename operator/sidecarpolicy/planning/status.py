@@ -52,6 +52,8 @@ _WORST_FIRST = (
     NoteReason.MOUNT_PATH_TAKEN,
     NoteReason.VARIABLE_TAKEN,
     NoteReason.ANCHOR_MISSING,
+    NoteReason.INJECT_VALUE_IGNORED,
+    NoteReason.OPTED_OUT,
 )
 
 

@@ -79,7 +79,7 @@ def tally(policy: Policy, rows: Iterable[Row], now: datetime) -> Tally:
     for row in rows:
         state = row.assessment.states[policy.ref]
         counts[state.standing.value] += 1
-        counts["matched"] += state.standing is not Standing.RESTORING
+        counts["matched"] += state.standing not in (Standing.RESTORING, Standing.OPTED_OUT)
         if state.standing is not Standing.UP_TO_DATE:
             continue
         failure = trouble(row, policy, now)
