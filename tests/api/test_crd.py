@@ -95,6 +95,27 @@ def test_schema_and_model_have_the_same_defaults(path: str, model: type[BaseMode
     assert shown == {name: {} if isinstance(value, dict) else value for name, value in wanted.items()}
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        pytest.param("spec.kinds", "Default: Deployment, StatefulSet, Job.", id="a-list"),
+        pytest.param("spec.mode", "Default: Enforce.", id="a-word"),
+        pytest.param("spec.priority", "Default: 0.", id="a-number"),
+        pytest.param("spec.paused", "Default: false.", id="a-truth"),
+    ],
+)
+def test_a_default_is_explained(path: str, said: str) -> None:
+    assert at(POLICY, path)["description"].endswith(f". {said}")
+
+
+def test_a_list_is_explained_once() -> None:
+    schemas = list(every_schema(POLICY["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
+
+    lists = [schema for schema in schemas if "items" in schema and "description" in schema]
+    assert lists
+    assert [schema for schema in lists if "description" in schema["items"]] == []
+
+
 def test_the_cluster_wide_kind_has_one_field_more() -> None:
     ours, theirs = (at(one, "spec")["properties"].keys() for one in (CLUSTER_POLICY, POLICY))
 

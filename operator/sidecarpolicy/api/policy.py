@@ -181,6 +181,12 @@ class Converted(Placed):
     model_config = ConfigDict(extra="forbid")
 
 
+_PROBE = (
+    "A {} probe, where the container has none and declares the port;"
+    " where it declares no ports at all, the port has to be a number."
+)
+
+
 class Fill(BaseModel):
     """What the app's own containers get, only where they have nothing."""
 
@@ -205,15 +211,9 @@ class Fill(BaseModel):
     resources: Resources = Field(
         default={}, description="Requests and limits, key by key where the container has none; a limit needs a request."
     )
-    startupProbe: Probe | None = Field(
-        default=None, description="A startup probe, where the container has none and declares the port."
-    )
-    readinessProbe: Probe | None = Field(
-        default=None, description="A readiness probe, where the container has none and declares the port."
-    )
-    livenessProbe: Probe | None = Field(
-        default=None, description="A liveness probe, where the container has none and declares the port."
-    )
+    startupProbe: Probe | None = Field(default=None, description=_PROBE.format("startup"))
+    readinessProbe: Probe | None = Field(default=None, description=_PROBE.format("readiness"))
+    livenessProbe: Probe | None = Field(default=None, description=_PROBE.format("liveness"))
 
 
 class Rollout(Model):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -56,8 +57,20 @@ def _ours(node: Json, definitions: Json) -> Json:
     if isinstance(result.get("default"), dict):
         # The defaults within it apply then, one by one.
         result["default"] = {}
+    elif "default" in result and "description" in result:
+        # kubectl explain shows no default.
+        result["description"] += f" Default: {_said(result['default'])}."
     result = _nested(result, lambda child: _ours(child, definitions))
+    if "items" in result and "description" in result:
+        # kubectl explain shows both, one after the other.
+        result["items"].pop("description", None)
     return _on_core(core_schema(node["x-core"]), result) if "x-core" in node else result
+
+
+def _said(default: Any) -> str:
+    if isinstance(default, list):
+        return ", ".join(map(str, default))
+    return default if isinstance(default, str) else json.dumps(default)
 
 
 def _flat(node: Json, definitions: Json) -> Json:

@@ -56,7 +56,9 @@ class Status(Part):
     conditions: list[Condition] = Field(
         default=[], json_schema_extra=_CONDITIONS, description="Accepted, WorkloadsUpToDate, Ready and others."
     )
-    matched: Count | None = Field(default=None, description="How many workloads the policy selects.")
+    matched: Count | None = Field(
+        default=None, description="How many workloads the policy selects, but for those that opted out."
+    )
     upToDate: Count | None = Field(default=None, description="How many of them have the revision in their template.")
     updating: Count | None = Field(
         default=None, description="How many of those with the revision have not settled yet."
