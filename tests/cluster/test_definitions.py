@@ -41,6 +41,7 @@ STATUS = {
     "upToDate": 9,
     "updating": 1,
     "outdated": 3,
+    "blocked": 2,
     "failed": 1,
     "finished": 0,
     "failures": [ENTRY],
@@ -125,8 +126,11 @@ def test_columns_say_how_far_a_policy_is(cluster: LocalCluster, namespace: str) 
 
     titles, values = (line.split() for line in cluster.kubectl("get", "scp", where).splitlines())
 
-    assert titles == ["NAME", "READY", "REASON", "MATCHED", "UPTODATE", "FAILED", "AGE"]
-    assert values[:-1] == ["log-shipper", "False", "RollingOut", "12", "9", "1"]
+    assert titles == ["NAME", "READY", "REASON", "MATCHED", "UPTODATE", "FAILED", "BLOCKED", "AGE"]
+    assert values[:-1] == ["log-shipper", "False", "RollingOut", "12", "9", "1", "2"]
+    wide = cluster.kubectl("get", "scp", where, "--output=wide").splitlines()
+    assert wide[0].endswith("MESSAGE")
+    assert wide[1].rstrip().endswith(str(CONDITION["message"]))
 
 
 def test_the_whole_status_is_stored(cluster: LocalCluster, namespace: str) -> None:

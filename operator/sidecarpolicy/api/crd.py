@@ -17,13 +17,18 @@ from sidecarpolicy.api.webhook import installed_configuration
 
 _HEADER = "# Rendered from operator/sidecarpolicy/api by `python -m sidecarpolicy.api.crd`: change it there.\n"
 
+_READY = '.status.conditions[?(@.type=="Ready")]'
+
 _COLUMNS: tuple[Json, ...] = (
-    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
-    {"name": "Reason", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason'},
+    {"name": "Ready", "type": "string", "jsonPath": f"{_READY}.status"},
+    {"name": "Reason", "type": "string", "jsonPath": f"{_READY}.reason"},
     {"name": "Matched", "type": "integer", "jsonPath": ".status.matched"},
     {"name": "UpToDate", "type": "integer", "jsonPath": ".status.upToDate"},
     {"name": "Failed", "type": "integer", "jsonPath": ".status.failed"},
+    {"name": "Blocked", "type": "integer", "jsonPath": ".status.blocked"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    # In `-o wide` only.
+    {"name": "Message", "type": "string", "jsonPath": f"{_READY}.message", "priority": 1},
 )
 _ABOUT = "Gives the workloads of {where} native sidecars, probes and limits, and restores them when it goes."
 _WHERE = {names.POLICY_KIND: "its namespace", names.CLUSTER_POLICY_KIND: "any namespace"}
