@@ -35,6 +35,10 @@ def test_a_pod_knows_its_namespace() -> None:
     assert Settings.read({"POD_NAMESPACE": "platform"}, namespace="other").namespace == "other"
 
 
+def test_the_help_says_where_our_namespace_is_read() -> None:
+    assert "$POD_NAMESPACE" in (Settings.model_fields["namespace"].description or "")
+
+
 def test_no_policy_acts_in_the_systems_namespaces_our_own_and_those_named() -> None:
     settings = Settings.read({"SIDECARPOLICY_EXCLUDE_NAMESPACES": "vault, istio-system"}, namespace="ours")
 

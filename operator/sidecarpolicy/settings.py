@@ -21,7 +21,10 @@ class Settings(BaseModel):
 
     kubeconfig: str | None = Field(None, description="Kubeconfig file; else $KUBECONFIG, the pod's account, ~/.kube.")
     context: str | None = Field(None, description="Context of the kubeconfig; else its current one.")
-    namespace: str = Field("sidecarpolicy-system", description="The operator's own namespace, where no policy acts.")
+    namespace: str = Field(
+        "sidecarpolicy-system",
+        description="Our own namespace, where no policy acts; else $POD_NAMESPACE, the pod's account's.",
+    )
     exclude_namespaces: frozenset[str] = Field(
         frozenset(), description="Namespaces where no policy acts, besides the system's and our own; by commas."
     )
