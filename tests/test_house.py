@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,37 +14,41 @@ import yaml
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.validation import problems
-from sidecarpolicy.cluster.resources import Permissions, own_permissions, permissions
+from sidecarpolicy.cluster.resources import named_permissions, own_permissions, permissions
 from sidecarpolicy.planning.policy import read_policy, read_spec
 
 ROOT = Path(__file__).parents[1]
 POLICIES = sorted(ROOT.glob("examples/*/policy.yaml"))
 
 
-def rules(kind: str) -> list[Any]:
-    """The rules that the manifests give the operator, in the whole cluster or in its own namespace."""
-    roles = yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text())
-    return [rule for role in roles if role["kind"] == kind for rule in role["rules"]]
+Rights = dict[tuple[str, str, str], frozenset[str]]
+"""Verbs by API group, resource and name; without a name, on all of them."""
 
 
-def granted(kind: str) -> Permissions:
-    """The verbs that the manifests give the operator, by API group and resource."""
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for rule in rules(kind):
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                found[group, resource] |= set(rule["verbs"])
+def granted(kind: str) -> Rights:
+    """What the manifests give the operator, in the whole cluster or in its own namespace."""
+    found: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for role in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
+        for rule in role["rules"] if role["kind"] == kind else ():
+            for each in itertools.product(rule["apiGroups"], rule["resources"], rule.get("resourceNames", [""])):
+                found[each] |= set(rule["verbs"])
     return {key: frozenset(verbs) for key, verbs in found.items()}
 
 
-def test_operator_has_the_rights_that_it_needs_and_no_more() -> None:
-    assert granted("ClusterRole") == permissions()
-    assert granted("Role") == own_permissions()
+def test_operator_has_the_rights_in_the_whole_cluster_that_it_needs_and_no_more() -> None:
+    needed = {(*key, ""): verbs for key, verbs in permissions().items()}
+
+    assert granted("ClusterRole") == needed | named_permissions()
 
 
-def test_operator_has_rights_in_its_own_namespace_on_its_own_objects_only() -> None:
-    # What is created has no name yet, for RBAC.
-    assert [rule for rule in rules("Role") if "resourceNames" not in rule and rule["verbs"] != ["create"]] == []
+def test_operator_has_the_rights_in_its_own_namespace_that_it_needs_and_no_more() -> None:
+    named = {"leases": names.LEASE, "secrets": names.WEBHOOK_SECRET}
+    needed: Rights = {}
+    for (group, plural), verbs in own_permissions().items():
+        # What is created has no name yet, for RBAC.
+        needed |= {(group, plural, ""): verbs & {"create"}, (group, plural, named[plural]): verbs - {"create"}}
+
+    assert granted("Role") == needed
 
 
 def test_definitions_are_those_of_the_models() -> None:
