@@ -15,7 +15,8 @@ import pytest
 from cryptography import x509
 
 from admission.handshakes import PAUSE, connected, serving, until
-from cluster.objects import Json
+from answering import Webhook
+from cluster.objects import Json, deployment
 from localcluster import LocalCluster
 from localcluster.faults import LoseAnswer, Rule
 from localcluster.proxy import FaultProxy
@@ -51,7 +52,14 @@ class Replica:
         self.keyring = Keyring()
         self.leading = asyncio.Event()
         shared = SharedCertificate(
-            self.keyring, client, clock, namespace=namespace, configuration=configuration, life=LIFE, every=EVERY
+            self.keyring,
+            client,
+            clock,
+            namespace=namespace,
+            configuration=configuration,
+            hosts=["127.0.0.1"],
+            life=LIFE,
+            every=EVERY,
         )
         self._running = asyncio.create_task(shared.run(self.leading))
 
@@ -108,6 +116,20 @@ class Cluster:
         """Whether there is a Secret with this content, and another object than that one."""
         listed = await self._client.request("GET", f"/api/v1/namespaces/{self.namespace}/secrets")
         return any(item["data"] == data and item["metadata"]["uid"] != not_in for item in listed["items"])
+
+    def call_at(self, url: str) -> None:
+        """Have the API server call a URL, where there is no network of pods."""
+        patch = [
+            {"op": "remove", "path": "/webhooks/0/clientConfig/service"},
+            {"op": "add", "path": "/webhooks/0/clientConfig/url", "value": url},
+        ]
+        self.kubectl(
+            "patch", f"mutatingwebhookconfiguration/{self.configuration}", "--type=json", "-p", json.dumps(patch)
+        )
+
+    async def create(self, name: str) -> None:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
+        await self._client.request("POST", path, query={"dryRun": "All"}, body=deployment(name))
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> None:
         self._cluster.kubectl(*arguments, f"--namespace={self.namespace}", stdin=stdin)
@@ -261,3 +283,30 @@ async def test_no_connection_fails_while_certificate_and_authority_are_renewed(t
         for certificate, authority in signed:
             certificate.verify_directly_issued_by(authority)
         assert one.keyring.expires == follower.keyring.expires == third.not_valid_after_utc
+
+
+async def test_no_call_of_the_api_server_fails_while_certificate_and_authority_are_renewed(there: Cluster) -> None:
+    webhook = Webhook()
+    async with there.replica(leads=True) as one, webhook.answering(one.keyring.context):
+        there.call_at(webhook.url)
+        await one.is_ready()
+        await until(there.is_current)
+        made: list[str] = []
+
+        async def is_told() -> bool:
+            made.append(f"web-{len(made)}")
+            await there.create(made[-1])
+            return made[-1] in {told.name for told in webhook.told}
+
+        # It takes the API server a moment to hear of the configuration.
+        await until(is_told)
+        heard = len(made) - 1
+        for behind, authorities in ((9 * DAY, 1), (0 * DAY, 2)):
+            expires, there.clock.behind = one.keyring.expires, behind
+            await until(is_told)
+            while one.keyring.expires == expires or len(await there.authorities()) != authorities:
+                await is_told()
+        await is_told()
+
+        assert [told.name for told in webhook.told] == made[heard:]
+        assert len(made) > heard + 10

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 
+from answering import Webhook
 from cluster.objects import Json, cron_job, deployment, template
 from localcluster.certificates import Authority
 from sidecarpolicy.api import names
-from sidecarpolicy.api.webhook import PATH, configuration
+from sidecarpolicy.api.webhook import configuration
 from sidecarpolicy.cluster.client import JSON_PATCH, MERGE_PATCH, Client
 from sidecarpolicy.cluster.resources import path_of
 
@@ -24,19 +24,20 @@ REVISED = {names.REVISION_ANNOTATION: "log-shipper=1"}
 
 
 class Cluster:
-    """What the API server tells a webhook that lets everything through, of one namespace."""
+    """One namespace, and what the API server tells of it."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, webhook: Webhook) -> None:
         self._client = client
         self._namespace = namespace
-        # A patch that meets a controller's write of the status is admitted again: a set.
-        self.told: set[str] = set()
+        self._webhook = webhook
 
-    async def answer(self, request: web.Request) -> web.Response:
-        asked = (await request.json())["request"]
-        self.told.add(f"{asked['operation']} {asked['kind']['kind']}")
-        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
-        return web.json_response({**review, "response": {"uid": asked["uid"], "allowed": True}})
+    @property
+    def told(self) -> set[str]:
+        """Operations and kinds; a patch that meets a controller's write of the status is admitted again."""
+        return {f"{each.operation} {each.kind}" for each in self._webhook.told}
+
+    def forget(self) -> None:
+        self._webhook.told.clear()
 
     async def create(self, body: Json, manager: str = "kubectl") -> Json:
         metadata = {"namespace": self._namespace, **body["metadata"]}
@@ -55,22 +56,18 @@ class Cluster:
 @pytest.fixture
 async def told(client: Client, namespace: str) -> AsyncIterator[Cluster]:
     """A cluster whose API server calls us; it has told nothing yet."""
-    cluster, authority = Cluster(client, namespace), Authority()
-    application = web.Application()
-    application.router.add_post(PATH, cluster.answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server().context())
-    await site.start()
-    port = runner.addresses[0][1]
+    webhook, authority = Webhook(), Authority()
+    cluster = Cluster(client, namespace, webhook)
     bundle = base64.b64encode(authority.certificate.encode()).decode()
-    async with in_force(client, namespace, {"url": f"https://127.0.0.1:{port}{PATH}", "caBundle": bundle}):
+    async with (
+        webhook.answering(authority.server().context()),
+        in_force(client, namespace, {"url": webhook.url, "caBundle": bundle}),
+    ):
         probed = await cluster.create(deployment("probed"), names.FIELD_MANAGER)
         while not cluster.told:
             await cluster.patch(probed, [], names.PROBE_MANAGER, dry=True)
-        cluster.told.clear()
+        cluster.forget()
         yield cluster
-    await runner.cleanup()
 
 
 @asynccontextmanager
@@ -134,6 +131,7 @@ OPT_OUT = {"metadata": {"annotations": {names.INJECT_ANNOTATION: "false"}}}
 NO_RECORD = {"metadata": {"annotations": {names.RECORD_ANNOTATION: None}}}
 A_RECORD = {"metadata": {"annotations": RECORDED}}
 OTHER_ANNOTATION = {"metadata": {"annotations": {"team": "shop"}}}
+LONG = [{"name": f"VARIABLE_{number}", "value": "x" * 100} for number in range(3000)]
 SUSPEND = {"spec": {"suspend": False}}
 
 Act = Callable[[Cluster, Json], Awaitable[None]]
@@ -153,6 +151,7 @@ def patched(patch: Json, manager: str = "kubectl", *, part: str = "", dry: bool 
         pytest.param(deployment(), patched(OPT_OUT), False, id="opt-out-of-a-workload-without-ours"),
         pytest.param(deployment(), patched(A_RECORD), True, id="record-given"),
         pytest.param(recorded(deployment()), patched(REPLICAS), True, id="spec"),
+        pytest.param(recorded(deployment(env=LONG)), patched(REPLICAS), True, id="large-spec"),
         pytest.param(revised(deployment()), patched(REPLICAS), True, id="spec-with-a-lost-record"),
         pytest.param(revised(cron_job()), patched(REPLICAS | SUSPEND), True, id="spec-of-a-cron-job"),
         pytest.param(recorded(deployment()), patched(OPT_OUT), True, id="opt-out"),
