@@ -37,7 +37,7 @@ def knowing(fleet: Fleet, *, leading: bool = True) -> tuple[Metrics, Book]:
     [asked] = read(LOGS)
     status = describe(asked, Acceptance(), fleet.rows(REF, NOW), {}, NOW)
     book.put(REF, Entry({**LOGS, "status": status}, asked, Acceptance()))
-    metrics.gauges.is_leader = leading
+    metrics.gauges.is_leader = lambda: leading
     metrics.gauges.follow(book, fleet, lambda: NOW, writes=lambda: 7)
     return metrics, book
 
@@ -128,7 +128,7 @@ def test_no_certificate_ends_where_none_is_served() -> None:
     name = "sidecarpolicy_certificate_expiry_timestamp_seconds"
     assert metrics.registry.get_sample_value(name) is None
 
-    metrics.gauges.certificate_end = NOW
+    metrics.gauges.certificate_end = lambda: NOW
     assert metrics.registry.get_sample_value(name) == NOW.timestamp()
 
 
@@ -153,11 +153,11 @@ def test_writes_are_counted_by_outcome(outcome: write.Outcome, name: str) -> Non
 
 def test_admission_is_counted() -> None:
     metrics = Metrics()
-    metrics.count("Job", "CREATE", "changed")
+    metrics.count("Job", "CREATE", "injected")
     metrics.took(0.003)
     found = samples(metrics.registry, "sidecarpolicy_admission_requests_total", "kind", "operation", "outcome")
 
-    assert found == {("Job", "CREATE", "changed"): 1}
+    assert found == {("Job", "CREATE", "injected"): 1}
     assert metrics.registry.get_sample_value("sidecarpolicy_admission_duration_seconds_sum") == 0.003
 
 

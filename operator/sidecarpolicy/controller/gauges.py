@@ -25,8 +25,8 @@ class Gauges:
     """What there is at the moment; the leader alone tells of policies, so that two replicas do not count them twice."""
 
     def __init__(self) -> None:
-        self.is_leader = False
-        self.certificate_end: datetime | None = None
+        self.is_leader: Callable[[], bool] = lambda: False
+        self.certificate_end: Callable[[], datetime | None] = lambda: None
         """When the certificate that is served ends; None where none is served."""
         self._queues: Mapping[str, Callable[[], int]] = {}
         self._known: tuple[Book, Fleet, Callable[[], datetime]] | None = None
@@ -38,8 +38,9 @@ class Gauges:
 
     def collect(self) -> Iterator[Metric]:
         """Yield what there is at the moment; every name, also where there is nothing to tell."""
-        yield _gauge("leader", "1: this process is the one that writes.", (), [((), self.is_leader)])
-        ends = [((), self.certificate_end.timestamp())] if self.certificate_end else []
+        yield _gauge("leader", "1: this process is the one that writes.", (), [((), self.is_leader())])
+        end = self.certificate_end()
+        ends = [((), end.timestamp())] if end else []
         yield _gauge("certificate_expiry_timestamp_seconds", "When the webhook's certificate ends.", (), ends)
         lengths = [((name,), length()) for name, length in self._queues.items()]
         yield _gauge("queue_length", "What waits for a free worker.", ("queue",), lengths)
@@ -61,7 +62,7 @@ class Gauges:
         yield _gauge("workloads_failed", text, (*_POLICY, "reason"), failed)
 
     def _counted(self) -> Iterator[tuple[PolicyRef, list[Row], Tally]]:
-        if self._known is None or not self.is_leader:
+        if self._known is None or not self.is_leader():
             return
         book, fleet, clock = self._known
         now = clock()
@@ -71,7 +72,7 @@ class Gauges:
                 yield ref, rows, tally(entry.policy, rows, now)
 
     def _conditions(self) -> Iterator[_Sample]:
-        if self._known is None or not self.is_leader:
+        if self._known is None or not self.is_leader():
             return
         for ref, entry in self._known[0].entries.items():
             for condition in entry.status.get("conditions") or ():
