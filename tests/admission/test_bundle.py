@@ -120,6 +120,7 @@ GARBAGE: dict[str, tuple[Change, str]] = {
     "nothing": (lambda _: {}, "there is no ca.crt and no ca.key and no tls.crt and no tls.key"),
     "a-key-is-missing": (lambda data: {**data, "ca.key": b""}, "there is no ca.key"),
     "no-certificate": (lambda data: {**data, "tls.crt": b"garbage"}, "Unable to load PEM file"),
+    "too-much": (lambda data: {**data, "tls.crt": 40 * data["tls.crt"]}, "longer than 16384 bytes"),
     "no-key": (lambda data: {**data, "tls.key": b"garbage"}, "Could not deserialize key|Unable to load PEM"),
     "locked": (lambda data: {**data, "tls.key": locked(MADE.serving)}, "the key cannot be used"),
     "anothers-key": (lambda data: {**data, "tls.key": STRANGER.serving.key}, "the key is not the certificate's"),

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
 
 from admission.handshakes import connected, serving, until
 from sidecarpolicy.admission.bundle import Bundle, Life, make
+from sidecarpolicy.admission.certificates import pem
 from sidecarpolicy.admission.keyring import Keyring
 from sidecarpolicy.admission.mounted import MountedCertificate
 
@@ -70,6 +73,27 @@ async def test_half_of_a_new_one_is_not_taken(keyring: Keyring, tmp_path: Path) 
         await until(lambda: bool(said))
 
     assert [line["error"] for line in said] == ["the key is not the certificate's"]
+    async with serving(keyring) as port:
+        assert await met(port, FIRST) == FIRST.serving.certificate
+
+
+def weak() -> dict[str, bytes]:
+    """A pair that belongs together, with a key that TLS finds too short."""
+    key, name = rsa.generate_private_key(65537, 1024), x509.Name([])
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+    form = serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return {"tls.crt": pem(certificate.sign(key, hashes.SHA256())), "tls.key": private}
+
+
+async def test_what_tls_refuses_is_not_taken(keyring: Keyring, tmp_path: Path) -> None:
+    put(tmp_path, FIRST)
+    await keyring.ready.wait()
+    with capture_logs() as said:
+        for name, content in weak().items():
+            (tmp_path / name).write_bytes(content)
+        await until(lambda: any("too small" in line.get("error", "") for line in said))
+
     async with serving(keyring) as port:
         assert await met(port, FIRST) == FIRST.serving.certificate
 

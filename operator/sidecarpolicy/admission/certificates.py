@@ -114,7 +114,7 @@ def is_for(certificate: x509.Certificate, hosts: Sequence[str]) -> bool:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return not hosts
+        return False
     return set(names) == {_general_name(host) for host in hosts}
 
 
