@@ -16,6 +16,7 @@ from sidecarpolicy.api.policy import Json
 from sidecarpolicy.api.reasons import NoteReason
 from sidecarpolicy.planning import patch, record
 from sidecarpolicy.planning.asking import Asking, Stakes, carried, released, selecting
+from sidecarpolicy.planning.authorship import Author
 from sidecarpolicy.planning.notes import platform_notes
 from sidecarpolicy.planning.patch import Op
 from sidecarpolicy.planning.policy import Policy, ref_of_key
@@ -23,7 +24,7 @@ from sidecarpolicy.planning.progress import progress
 from sidecarpolicy.planning.record import Record
 from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.standing import share
-from sidecarpolicy.planning.template.desired import Desired, marked, marker_of
+from sidecarpolicy.planning.template.desired import Desired, marked, marker_of, undo
 from sidecarpolicy.planning.trust import trusted
 from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, reach
 
@@ -182,8 +183,16 @@ def _updated(new: _Sent, before: _Sent) -> Admitted:
         return new.admitted(real.template, real.record, ())
     if new.template == before.template != real.template and _was_torn(before, told, policies):
         return new.admitted(new.template, told, ())
-    warnings = tuple(_kept(new, real)) if new.template != before.template == real.template else ()
+    warnings = tuple(_kept(new, real)) if _has_no_effect(new, before, told, real, frozen) else ()
     return new.admitted(real.template, real.record, warnings)
+
+
+def _has_no_effect(new: _Sent, before: _Sent, told: Record, real: Desired, frozen: frozenset[str]) -> bool:
+    """Tell whether somebody changed the template, and only in what is ours."""
+    if new.template == before.template or not real.record.same_work(told):
+        return False
+    author = Author(before.body, KINDS[before.ref.kind].template)
+    return undo(before.template, told.without(frozen), author).template == real.author
 
 
 def _met(new: _Sent, told: Record) -> Record:
@@ -233,4 +242,4 @@ def _kept(new: _Sent, real: Desired) -> Iterator[str]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
