@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from sidecarpolicy import handlers, logs
 from sidecarpolicy.cluster import client, health, read
 from sidecarpolicy.cluster.report import Recorder
+from sidecarpolicy.cluster.watch import Streams
 from sidecarpolicy.controller.loop import Loop
 from sidecarpolicy.settings import Settings, variable
 
@@ -44,13 +46,26 @@ async def operate(settings: Settings) -> None:
             excluded=settings.excluded,
             writers=settings.writers,
         )
-        async with health.serve(settings.health_port, loop.is_synced):
-            await _run(connection, loop, streaming=settings.is_streaming(version))
+        streams = handlers.streams()
+        async with health.serve(
+            settings.health_port, alive=partial(_deafness, streams), ready=partial(_ignorance, streams, loop)
+        ):
+            await _run(connection, loop, streams, streaming=settings.is_streaming(version))
 
 
-async def _run(connection: client.Client, loop: Loop, *, streaming: bool) -> None:
+def _deafness(streams: Streams) -> str:
+    unwatched = handlers.unwatched(streams)
+    return f"not watched any more: {', '.join(unwatched)}" if unwatched else ""
+
+
+def _ignorance(streams: Streams, loop: Loop) -> str:
+    if loop.is_synced.is_set():
+        return ""
+    return f"not watched yet: {', '.join(streams.awaited)}" if streams.awaited else "still looking at the cluster"
+
+
+async def _run(connection: client.Client, loop: Loop, streams: Streams, *, streaming: bool) -> None:
     """Keep the loop and kopf running together; the end of one is the end of both."""
-    streams = handlers.streams()
     looping = asyncio.create_task(loop.run(streams.begun))
     loaded = asyncio.create_task(loop.is_loaded.wait())
     await asyncio.wait((looping, loaded), return_when=asyncio.FIRST_COMPLETED)

@@ -6,13 +6,15 @@ else into the object's status.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import kopf
 
 from sidecarpolicy.api import names
-from sidecarpolicy.cluster.client import Client
+from sidecarpolicy.cluster.client import Client, ClusterError
 from sidecarpolicy.cluster.read import PAGE
 from sidecarpolicy.cluster.resources import RESOURCES
 from sidecarpolicy.cluster.watch import Streams, watch_session
@@ -23,6 +25,9 @@ from sidecarpolicy.planning.workload import KINDS, ref_of
 registry = kopf.OperatorRegistry()
 
 WATCHED = (*KINDS, names.POLICY_KIND, names.CLUSTER_POLICY_KIND, "Namespace")
+
+_PAUSE = 0.1
+_GRACE = 10.0
 
 
 @kopf.on.login(registry=registry)
@@ -83,13 +88,69 @@ def streams() -> Streams:
 
 async def watch(client: Client, loop: Loop, streams: Streams, stop: Callable[[], object], *, streaming: bool) -> None:
     """Have kopf tell the loop of every change, until the process is told to stop: then call `stop`."""
-    await kopf.operator(
+    operator = kopf.operator(
         registry=registry,
         settings=settings(streaming=streaming),
         clusterwide=True,
         standalone=True,
         memo=kopf.Memo(client=client, loop=loop, streams=streams, stop=stop),
     )
+    operating, guarding = asyncio.create_task(operator), asyncio.create_task(_guard())
+    try:
+        done, _ = await asyncio.wait((operating, guarding), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        guarding.cancel()
+        await _end(operating)
+    for one in done:
+        one.result()
+
+
+def unwatched(streams: Streams) -> list[str]:
+    """Return the resources that were watched and are not any more: kopf may go on without, and be deaf to them."""
+    if not streams.begun.is_set():
+        return []
+    return sorted(_WATCHERS[name] for name in _WATCHERS.keys() - {task.get_name() for task in asyncio.all_tasks()})
+
+
+async def _guard() -> None:
+    """Raise when a resource is not watched any more."""
+    while not _watchers():  # noqa: ASYNC110 - kopf has no word for it
+        await asyncio.sleep(_PAUSE)
+    watchers = _watchers()
+    # kopf starts them all in one go, but for what the API server did not serve then.
+    if missing := _WATCHERS.keys() - {one.get_name() for one in watchers}:
+        raise ClusterError(f"{', '.join(sorted(_WATCHERS[name] for name in missing))} cannot be watched: not served")
+    ended, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
+    for one in ended:
+        if one.cancelled():
+            # As when kopf ends, which it then does soon.
+            await asyncio.sleep(_GRACE)
+        error = "cancelled" if one.cancelled() else one.exception() or "it ended"
+        raise ClusterError(f"{_WATCHERS[one.get_name()]} cannot be watched any more: {error}")
+
+
+async def _end(operating: asyncio.Task[None]) -> None:
+    """Have kopf end, and be patient whoever is not: a watcher may swallow a cancellation, and kopf waits for it."""
+    operating.cancel()
+    while not operating.done():
+        for one in _watchers():
+            one.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait((operating,), timeout=_PAUSE)
+
+
+def _watchers() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() in _WATCHERS]
+
+
+def _resource(kind: str) -> str:
+    """Return the resource of a kind as kopf spells it."""
+    resource = RESOURCES[kind]
+    return f"{resource.plural}.{resource.version}.{resource.group}".rstrip(".")
+
+
+_WATCHERS = {f"watcher for {resource}@None": resource for resource in map(_resource, WATCHED)}
+"""The names of kopf's tasks, and what they watch."""
 
 
 def settings(*, streaming: bool) -> kopf.OperatorSettings:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -12,14 +11,19 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from sidecarpolicy.cluster.client import ClusterError
 
+Check = Callable[[], str]
+"""Says what is amiss; nothing if all is well."""
+
 
 @asynccontextmanager
-async def serve(port: int, ready: asyncio.Event, registry: CollectorRegistry | None = None) -> AsyncIterator[None]:
+async def serve(
+    port: int, *, alive: Check, ready: Check, registry: CollectorRegistry | None = None
+) -> AsyncIterator[None]:
     """Answer /healthz and /readyz, and /metrics where there are some, on a port; 0 answers nowhere."""
     if port == 0:
         yield
         return
-    runner = web.AppRunner(_application(ready, registry), access_log=None)
+    runner = web.AppRunner(_application(alive, ready, registry), access_log=None)
     await runner.setup()
     try:
         await _listen(runner, port)
@@ -35,17 +39,17 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
         raise ClusterError(f"cannot answer on port {port}: {error.strerror}; choose another --health-port") from error
 
 
-def _application(ready: asyncio.Event, registry: CollectorRegistry | None) -> web.Application:
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        if ready.is_set():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="still looking at the cluster\n")
-
+def _application(alive: Check, ready: Check, registry: CollectorRegistry | None) -> web.Application:
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.add_routes([web.get("/healthz", _answer(alive)), web.get("/readyz", _answer(ready))])
     if registry is not None:
         application.add_routes([web.get("/metrics", make_aiohttp_handler(registry))])
     return application
+
+
+def _answer(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        amiss = check()
+        return web.Response(status=503 if amiss else 200, text=f"{amiss or 'ok'}\n")
+
+    return answer

@@ -33,6 +33,11 @@ class Streams:
     """All of them have begun."""
     _seen: set[str] = field(default_factory=set)
 
+    @property
+    def awaited(self) -> list[str]:
+        """Those that have not begun."""
+        return sorted(self.wanted - self._seen)
+
     async def note(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass a request on, and note the watch that it begins."""
         response = await handler(request)
