@@ -74,10 +74,12 @@ def main() -> None:
 
 
 def _keep(cluster: LocalCluster) -> None:
-    running.install(cluster)
     with tempfile.TemporaryDirectory(prefix="sidecarpolicy-dev-") as scratch:
         directory = Path(scratch) / "operator"
-        with Operator.start(running.kubeconfig(cluster), directory) as operator:
+        with console.status("Installing the CRDs and starting the operator"):
+            running.install(cluster)
+            operator = Operator.start(running.kubeconfig(cluster), directory)
+        with operator:
             _welcome(cluster)
             _follow(operator, Log(directory / "operator.log"))
 

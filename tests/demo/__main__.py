@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 import running
 from demo import gallery
@@ -15,6 +17,12 @@ from demo.story import Different, Story
 from localcluster import LocalCluster
 from localcluster.failures import ClusterFailed
 from running import Operator
+
+TRY = (
+    ("tox run -e dev", "such a cluster, for your kubectl"),
+    ("kubectl apply -f examples/log-tailing/", "in a second terminal"),
+    ("tox run -e bench", "what it costs, beside a bare loop"),
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,33 +38,39 @@ def main(
     with screen.console.status("Starting a control plane of your own"):
         cluster = LocalCluster.start()
     with cluster:
-        _tell(cluster, screen, examples=examples)
+        _begin(cluster, screen, examples=examples)
 
 
-def _tell(cluster: LocalCluster, screen: Screen, *, examples: bool) -> None:
-    running.install(cluster)
-    with Operator.start(running.kubeconfig(cluster), Path(tempfile.mkdtemp()) / "operator") as operator:
-        screen.say(
-            f"A real API server at {cluster.server}, simulated nodes, and the operator under its own service account."
-        )
-        try:
-            Story(cluster, screen).tell()
-            if examples:
-                gallery.show(cluster, screen)
-        except (Different, Late, ClusterFailed) as error:
-            screen.console.print(f"\n[bold red]Not as it should be:[/] {error}", markup=True)
-            screen.console.print(f"\nThe operator said last:\n{operator.log[-3000:]}", markup=False)
-            raise typer.Exit(1) from None
+def _begin(cluster: LocalCluster, screen: Screen, *, examples: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="sidecarpolicy-demo-") as scratch:
+        with screen.console.status("Installing the CRDs and starting the operator"):
+            running.install(cluster)
+            operator = Operator.start(running.kubeconfig(cluster), Path(scratch) / "operator")
+        with operator:
+            _tell(operator, cluster, screen, examples=examples)
     _say_goodbye(screen)
+
+
+def _tell(operator: Operator, cluster: LocalCluster, screen: Screen, *, examples: bool) -> None:
+    screen.say(
+        f"A real API server at {cluster.server}, simulated nodes, and the operator under its own service account."
+    )
+    try:
+        Story(cluster, screen).tell()
+        if examples:
+            gallery.show(cluster, screen)
+    except (Different, Late, ClusterFailed) as error:
+        screen.console.print(f"\n[bold red]Not as it should be:[/] {error}", markup=True)
+        screen.console.print(f"\nThe operator said last:\n{operator.log[-3000:]}", markup=False)
+        raise typer.Exit(1) from None
 
 
 def _say_goodbye(screen: Screen) -> None:
     screen.chapter(f"All of it is true, after {screen.elapsed:.0f} s", "Try it yourself:")
-    screen.say(
-        "  [bold]tox run -e dev[/]                            such a cluster and operator, kept for your own kubectl",
-        "  [bold]kubectl apply -f examples/log-tailing/[/]   in a second terminal, with the KUBECONFIG that it prints",
-        "  [bold]tox run -e bench[/]                          what it costs, beside a bare loop",
-    )
+    commands = Table.grid(padding=(0, 3, 0, 0))
+    for command, text in TRY:
+        commands.add_row(Text(command, style="bold", no_wrap=True), text)
+    screen.show(commands)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Screen:
     def say(self, *lines: str) -> None:
         """Say something in between."""
         for line in lines:
-            self.console.print(Padding(Text.from_markup(line), (0, 0, 0, 2), expand=False))
+            self.console.print(Padding(Text.from_markup(line or " "), (0, 0, 0, 2), expand=False))
 
     def show(self, thing: RenderableType) -> None:
         """Show a table or the like."""
@@ -123,7 +123,8 @@ def conditions(name: str, policy: Json) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold dim", pad_edge=False)
+    # Narrow enough for the workloads of the story on 80 columns.
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold dim", pad_edge=False)
     for column in columns[:-1]:
         table.add_column(column, no_wrap=True)
     table.add_column(columns[-1])
@@ -133,7 +134,7 @@ def _table(*columns: str) -> Table:
 def _containers(one: Workload) -> Text:
     text = Text()
     for index, name in enumerate(one.containers):
-        text.append(", " if index else "").append(name, style="bold green" if name.startswith("+") else "")
+        text.append(" " if index else "").append(name, style="bold green" if name.startswith("+") else "")
     return text
 
 
@@ -141,8 +142,8 @@ def _state(one: Workload) -> tuple[str, str]:
     if one.body["kind"] == "Job":
         return "dim", "runs" if one.pods else "has ended"
     if not one.is_settled:
-        return BUSY, f"rolling out: {one.updated} of {one.wanted} new"
-    return (GOOD, f"carries {one.revision}") if one.revision else ("dim", "as its team wrote it")
+        return BUSY, f"{one.updated} of {one.wanted} new"
+    return (GOOD, f"has {one.revision}") if one.revision else ("dim", "as written")
 
 
 def _colour(one: Json) -> str:

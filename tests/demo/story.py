@@ -107,7 +107,7 @@ class Story:
         _expect(same_template, f"{after.name} is not as it was:\n{_difference(before, after)}")
         _expect(before.revisions == after.revisions, f"{after.name} has pods of {after.revisions}")
         size, revision = len(json.dumps(after.template)), ", ".join(after.revisions)
-        self._screen.say(f"[green]✓[/] {after.name:20} template equal, {size} bytes · pods again of {revision}")
+        self._screen.say(f"[green]✓[/] {after.name:20} same template, {size} bytes; pods of {revision}")
 
 
 def _is_said(sight: Sight) -> bool:
