@@ -19,6 +19,7 @@ from controller.manifests import job, policy
 from localcluster import LocalCluster
 from localcluster.waiting import until
 from running import Operator
+from sidecarpolicy.api import names
 from sidecarpolicy.api.reasons import BlockReason, ConditionType, FailureReason, Reason
 from world import World
 
@@ -34,6 +35,8 @@ OF_THE_TARGET = frozenset({"pod"})
 """What Prometheus adds to what it hears."""
 WORDS = {
     "type": frozenset(map(str, ConditionType)),
+    "level": frozenset({"warning", "error", "critical"}),
+    "name": frozenset({names.WEBHOOK}),
     "status": frozenset({"True", "False", "Unknown"}),
     "reason": frozenset(map(str, [*Reason, *BlockReason, *FailureReason])),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -159,6 +160,17 @@ def test_admission_is_counted() -> None:
 
     assert found == {("Job", "CREATE", "injected"): 1}
     assert metrics.registry.get_sample_value("sidecarpolicy_admission_duration_seconds_sum") == 0.003
+
+
+@pytest.mark.parametrize(
+    ("level", "counted"), [("info", {}), ("warning", {("warning",): 1}), ("error", {("error",): 1})]
+)
+def test_lines_to_look_at_are_counted(level: str, counted: Samples) -> None:
+    metrics, logger = Metrics(), logging.Logger("one")
+    logger.addHandler(metrics.lines)
+    getattr(logger, level)("something")
+
+    assert samples(metrics.registry, "sidecarpolicy_log_lines_total", "level") == counted
 
 
 async def test_a_stall_of_the_event_loop_is_seen() -> None:

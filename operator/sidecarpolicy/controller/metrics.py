@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from importlib.metadata import version
 from time import perf_counter
 from typing import get_args
@@ -43,7 +44,7 @@ class Metrics:
             "template_writes", "Patches of workloads that were sent, by what came of them.", "kind", "outcome"
         )
         for kind, outcome in itertools.product(KINDS, get_args(write.Outcome)):
-            # Of a series that begins with 1, Prometheus does not see the increase.
+            # Of a series that begins with 1, Prometheus sees no increase.
             self._writes.labels(kind, _name(outcome))
         self.reconciles = self._histogram(
             "reconcile_duration_seconds", "How long one pass over all workloads and policies took.", _LONG
@@ -67,6 +68,7 @@ class Metrics:
             "watches_begun", "Watches that began; each ends by itself in minutes and is begun again.", "resource"
         )
         self._lag = self._histogram("event_loop_lag_seconds", "How much too late the event loop came back.", _SHORT)
+        self.lines = Lines(self._counter("log_lines", "Lines of the log that somebody should look at.", "level"))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"sidecarpolicy_{name}", text, labels, registry=self.registry)
@@ -105,6 +107,20 @@ class Metrics:
             begun = perf_counter()
             await asyncio.sleep(_LAG_LOOK)
             self._lag.observe(max(0.0, perf_counter() - begun - _LAG_LOOK))
+
+
+class Lines(logging.Handler):
+    """Counts what is logged as a warning or worse."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__(logging.WARNING)
+        self._counter = counter
+        for level in (logging.WARNING, logging.ERROR, logging.CRITICAL):
+            counter.labels(logging.getLevelName(level).lower())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one line."""
+        self._counter.labels(record.levelname.lower()).inc()
 
 
 def _name(outcome: type[write.Outcome]) -> str:
