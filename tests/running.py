@@ -45,7 +45,7 @@ class Operator:
     def start(cls, kubeconfig: Path, directory: Path, *flags: str) -> Self:
         """Start one whose files are in `directory`, which goes with it, and return when it looked at everything."""
         directory.mkdir(parents=True)
-        hold, port = Hold.on_new(directory), _free_port()
+        hold, port = Hold.on_new(directory), free_port()
         command = [sys.executable, "-m", "sidecarpolicy", "--kubeconfig", str(kubeconfig)]
         command += ["--health-port", str(port), "--log-format", "json", *flags]
         operator = cls(hold, directory, port, hold.start(_NAME, command, directory / "operator.log"))
@@ -78,17 +78,10 @@ class Operator:
     def wait_until_ready(self, seconds: float = PATIENCE) -> None:
         """Return when it has looked at everything once."""
         deadline = time.monotonic() + seconds
-        while not self._is_ready():
+        while not is_ready(self.port):
             if self.exit_code is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the operator is not ready; its log ends:\n{self.log[-3000:]}")
             time.sleep(PAUSE)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def stop(self) -> int:
         """End it as Kubernetes does, and return its exit code."""
@@ -163,7 +156,17 @@ def kubeconfig(cluster: LocalCluster) -> Path:
     return cluster.kubeconfig_for(SYSTEM_NAMESPACE, ACCOUNT)
 
 
-def _free_port() -> int:
+def is_ready(port: int) -> bool:
+    """Tell whether an operator that answers at this port has looked at everything once."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """Return a port at which nothing listens now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
