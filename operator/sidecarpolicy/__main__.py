@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from sidecarpolicy import slim  # noqa: F401 - before anything that imports kopf or kubernetes
+
+# isort: split
+
 import asyncio
 import os
 import socket
