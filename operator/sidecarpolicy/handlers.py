@@ -159,8 +159,8 @@ def settings(*, streaming: bool) -> kopf.OperatorSettings:
     result.posting.enabled = False
     result.scanning.disabled = True
     result.process.ultimate_exiting_timeout = None
-    result.queueing.idle_timeout = 0.01
-    result.queueing.worker_limit = 100
+    result.queueing.idle_timeout = 0.001
+    result.queueing.worker_limit = 20
     result.watching.initial_streaming = streaming
     result.watching.chunk_size = PAGE
     result.persistence.finalizer = names.KOPF_FINALIZER

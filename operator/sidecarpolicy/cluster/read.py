@@ -84,8 +84,7 @@ async def version(client: Client) -> tuple[int, int]:
 async def missing_permissions(client: Client) -> list[str]:
     """Return what we may not do in the whole cluster but need to, each as `verb resource.group`."""
     needed = [(verb, group, plural) for (group, plural), verbs in permissions().items() for verb in sorted(verbs)]
-    allowed = await asyncio.gather(*(_can_i(client, *each) for each in needed))
-    missing = [each for each, may in zip(needed, allowed, strict=True) if not may]
+    missing = [each for each in needed if not await _can_i(client, *each)]
     return [f"{verb} {plural}.{group}".rstrip(".") for verb, group, plural in missing]
 
 
