@@ -68,16 +68,16 @@ def _room(
     started: frozenset[str],
     leaving: Mapping[PolicyRef, int],
 ) -> dict[PolicyRef, int]:
-    matched: Counter[PolicyRef] = Counter()
-    in_flux: Counter[PolicyRef] = Counter(leaving)
+    matched = Counter(ref for one in fleet for ref in one.states)
+    in_flux = Counter(leaving)
+    refs = policies.keys() | matched.keys() | in_flux.keys()
     for one in fleet:
-        matched.update(one.states.keys())
-        concerned = _concerned(policies, one)
+        refs |= one.carrying
+        # Most have nothing under way, and what they concern is not asked for.
         if one.uid in started:
-            in_flux.update(concerned)
+            in_flux.update(_concerned(policies, one))
         elif one.in_flux:
-            in_flux.update(one.carrying.intersection(concerned))
-    refs = policies.keys() | matched.keys() | in_flux.keys() | {ref for one in fleet for ref in one.carrying}
+            in_flux.update(one.carrying.intersection(_concerned(policies, one)))
     limits = {ref: limit(policies[ref], matched[ref]) if ref in policies else _DEFAULT_LIMIT for ref in refs}
     return {ref: limits[ref] - in_flux[ref] for ref in refs}
 
@@ -94,6 +94,5 @@ def _cost(policies: Mapping[PolicyRef, Policy], one: Assessment) -> list[PolicyR
 
 def _concerned(policies: Mapping[PolicyRef, Policy], one: Assessment) -> list[PolicyRef]:
     """Return the policies that a restart of the workload counts for: it runs, gets or loses what they add."""
-    moving = [ref for ref, state in one.states.items() if state.is_moving]
-    refs = one.carrying.union(moving)
-    return sorted(ref for ref in refs if ref not in policies or policies[ref].acts or policies[ref].deleting)
+    refs = one.carrying.union(ref for ref, state in one.states.items() if state.is_moving)
+    return [ref for ref in refs if ref not in policies or policies[ref].acts or policies[ref].deleting]
