@@ -103,35 +103,22 @@ class TestFates:
     """A failing image decides what its container does, whether that is a sidecar or an author's."""
 
     @pytest.mark.parametrize(
-        ("image", "shown"),
+        ("part", "image", "shown"),
         [
-            pytest.param("pull-fails", ("0/2", "Init:ImagePullBackOff"), id="pull-fails"),
-            pytest.param("crashes:1", ("0/2", "Init:CrashLoopBackOff"), id="crashes"),
-            pytest.param("oom", ("0/2", "Init:CrashLoopBackOff"), id="oom"),
-            pytest.param("never-starts", ("0/2", "Init:0/1"), id="never-starts"),
-            pytest.param("never-ready", ("1/2", "Running"), id="never-ready"),
+            pytest.param("sidecar", "pull-fails", ("0/2", "Init:ImagePullBackOff"), id="sidecar-pull-fails"),
+            pytest.param("sidecar", "crashes:1", ("0/2", "Init:CrashLoopBackOff"), id="sidecar-crashes"),
+            pytest.param("sidecar", "oom", ("0/2", "Init:CrashLoopBackOff"), id="sidecar-oom"),
+            pytest.param("sidecar", "never-starts", ("0/2", "Init:0/1"), id="sidecar-never-starts"),
+            pytest.param("sidecar", "never-ready", ("1/2", "Running"), id="sidecar-never-ready"),
+            pytest.param("app", "pull-fails", ("1/2", "ImagePullBackOff"), id="app-pull-fails"),
+            pytest.param("app", "crashes", ("1/2", "CrashLoopBackOff"), id="app-crashes"),
+            pytest.param("app", "oom", ("1/2", "CrashLoopBackOff"), id="app-oom"),
+            pytest.param("app", "never-starts", ("1/2", "Running"), id="app-never-starts"),
+            pytest.param("app", "never-ready", ("1/2", "Running"), id="app-never-ready"),
         ],
     )
-    def test_sidecar_shows_it(self, kubectl: Kubectl, image: str, shown: tuple[str, str]) -> None:
-        applied(kubectl, pod("failing", pod_spec(sidecar=f"sidecarpolicy.test/{image}")))
-        kubectl("wait", "--for=jsonpath={.status.startTime}", "pod/failing", "--timeout=30s")
-
-        columns = printed(kubectl, "pod", "failing")
-
-        assert (columns["READY"], columns["STATUS"]) == shown
-
-    @pytest.mark.parametrize(
-        ("image", "shown"),
-        [
-            pytest.param("pull-fails", ("1/2", "ImagePullBackOff"), id="pull-fails"),
-            pytest.param("crashes", ("1/2", "CrashLoopBackOff"), id="crashes"),
-            pytest.param("oom", ("1/2", "CrashLoopBackOff"), id="oom"),
-            pytest.param("never-starts", ("1/2", "Running"), id="never-starts"),
-            pytest.param("never-ready", ("1/2", "Running"), id="never-ready"),
-        ],
-    )
-    def test_container_of_the_author_shows_it(self, kubectl: Kubectl, image: str, shown: tuple[str, str]) -> None:
-        applied(kubectl, pod("failing", pod_spec(app=f"sidecarpolicy.test/{image}")))
+    def test_pod_shows_it(self, kubectl: Kubectl, part: str, image: str, shown: tuple[str, str]) -> None:
+        applied(kubectl, pod("failing", pod_spec(**{part: f"sidecarpolicy.test/{image}"})))
         kubectl("wait", "--for=jsonpath={.status.startTime}", "pod/failing", "--timeout=30s")
 
         columns = printed(kubectl, "pod", "failing")
