@@ -379,6 +379,28 @@ def test_an_entry_says_what_where_and_since_when() -> None:
     assert again["blocks"] == first["blocks"]
 
 
+NOT_READY = Starting("sidecar shipper of pod web-1 is not ready")
+
+
+@pytest.mark.parametrize(
+    ("progress", "look", "message"),
+    [
+        pytest.param(updating(), None, "1 of 2 pods are new", id="nobody-looked"),
+        pytest.param(updating(), NOT_READY, f"1 of 2 pods are new; {NOT_READY.message}", id="on-its-way"),
+        pytest.param(updating(601), NOT_READY, f"1 of 2 pods are new; {NOT_READY.message}", id="late"),
+        pytest.param(FAILED, NOT_READY, f"{FAILED.message}; {NOT_READY.message}", id="failed"),
+        pytest.param(Progress(Stage.SETTLED), NOT_READY, NOT_READY.message, id="settled"),
+        pytest.param(Progress(Stage.SETTLED), None, "its pods have not been looked at yet", id="just-settled"),
+    ],
+)
+def test_what_a_workload_waits_for_is_said_by_the_pod_that_shows_it(
+    progress: Progress, look: Look | None, message: str
+) -> None:
+    ready = condition(status_of([row(up_to_date(), look, progress=progress)]), "Ready")
+
+    assert ready["message"].endswith(message)
+
+
 def test_opting_out_is_noted_and_not_counted() -> None:
     status = status_of([OPTED_OUT])
 

@@ -64,7 +64,7 @@ def trouble(row: Row, policy: Policy, now: datetime) -> Trouble | None:
     if isinstance(row.look, Failing):
         return Trouble(one.ref, row.look.reason, row.look.message)
     if progress.stage is Stage.FAILED and progress.reason is not None:
-        return Trouble(one.ref, progress.reason, progress.message)
+        return Trouble(one.ref, progress.reason, _wait(row))
     late = progress.since is not None and now - progress.since > policy.deadline
     if late and progress.stage is Stage.UPDATING:
         message = f"not settled within rollout.progressDeadline: {_wait(row)}"
@@ -104,6 +104,6 @@ def is_settled(row: Row, policy: Policy) -> bool:
 
 
 def _wait(row: Row) -> str:
-    if row.assessment.progress.message:
-        return row.assessment.progress.message
-    return row.look.message if isinstance(row.look, Starting) else "its pods have not been looked at yet"
+    """Say what a workload waits for: in its controller's words, and by the pod that shows why."""
+    seen = row.look.message if isinstance(row.look, Starting) else ""
+    return "; ".join(filter(None, (row.assessment.progress.message, seen))) or "its pods have not been looked at yet"
