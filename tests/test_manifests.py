@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from localcluster import LocalCluster
+from sidecarpolicy.api import names
 
 Json = dict[str, Any]
 
@@ -35,6 +36,38 @@ def test_the_api_server_takes_everything_without_a_warning(cluster: LocalCluster
 
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == len(known)
+
+
+def test_certificates_and_their_mount_fit_the_service(cluster: LocalCluster) -> None:
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in rendered(cluster, "overlays/cert-manager")}
+    pod = objects["Deployment", "sidecarpolicy"]["spec"]["template"]["spec"]
+    annotations = objects["MutatingWebhookConfiguration", names.WEBHOOK_CONFIGURATION]["metadata"]["annotations"]
+    namespace, _, certificate = annotations["cert-manager.io/inject-ca-from"].partition("/")
+    wanted = objects["Certificate", certificate]
+
+    assert namespace == wanted["metadata"]["namespace"] == names.NAMESPACE
+    assert wanted["spec"]["dnsNames"] == [f"{names.WEBHOOK_SERVICE}.{names.NAMESPACE}.svc"]
+    assert [volume["secret"]["secretName"] for volume in pod["volumes"]] == [wanted["spec"]["secretName"]]
+    assert wanted["spec"]["secretName"] != names.WEBHOOK_SECRET
+    [mount] = pod["containers"][0]["volumeMounts"]
+    assert pod["containers"][0]["args"] == [f"--cert-dir={mount['mountPath']}"]
+
+
+@pytest.mark.parametrize("folder", [pytest.param(folder, id=folder or "base") for folder in KUSTOMIZATIONS])
+def test_the_api_server_calls_where_a_container_listens(cluster: LocalCluster, folder: str) -> None:
+    objects = {item["kind"]: item for item in rendered(cluster, folder)}
+    container = objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    called = objects["MutatingWebhookConfiguration"]["webhooks"][0]["clientConfig"]["service"]
+    service = objects["Service"]
+    [port] = [each for each in service["spec"]["ports"] if each["port"] == called["port"]]
+
+    assert (service["metadata"]["namespace"], service["metadata"]["name"]) == (called["namespace"], called["name"])
+    assert port["targetPort"] in {each["name"] for each in container["ports"]}
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    open_ports = {each["port"] for rule in objects["NetworkPolicy"]["spec"]["ingress"] for each in rule["ports"]}
+    assert open_ports == {each["name"] for each in container["ports"]}
 
 
 @pytest.mark.parametrize("folder", [pytest.param(folder, id=folder or "base") for folder in KUSTOMIZATIONS])
