@@ -92,7 +92,7 @@ def test_partition_settles_with_the_pods_that_it_lets_go(world: World) -> None:
 def test_jobs_of_a_cron_job_are_never_written(world: World) -> None:
     world.apply(cron_job())
     world.kubectl("create", "job", "--from=cronjob/report", "earlier")
-    world.apply(policy(kinds=ALL))
+    world.apply(policy(kinds=["CronJob"]))
     world.until_ready("log-shipper")
 
     assert inits(world, "CronJob", "report") == ["shipper"]
@@ -103,6 +103,21 @@ def test_jobs_of_a_cron_job_are_never_written(world: World) -> None:
     assert world.get("SidecarPolicy", "log-shipper")["status"]["matched"] == 1
 
 
+def test_jobs_of_a_cron_job_count_where_jobs_are_selected(world: World) -> None:
+    world.apply(cron_job())
+    world.kubectl("create", "job", "--from=cronjob/report", "earlier")
+    world.apply(policy(kinds=ALL))
+    said = world.until_says("log-shipper", Ready="Blocked")
+
+    assert found(said["status"]["blocks"]) == [("Job", "earlier", "TemplateImmutable")]
+    assert inits(world, "CronJob", "report") == ["shipper"]
+
+    world.kubectl("delete", "job", "earlier")
+    world.kubectl("create", "job", "--from=cronjob/report", "later")
+    world.until_ready("log-shipper")
+    assert world.get("SidecarPolicy", "log-shipper")["status"]["upToDate"] == 2
+
+
 def test_job_that_runs_is_blocked_and_says_what_to_do(world: World) -> None:
     world.apply(job(), policy(kinds=["Job"]))
     said = world.until_says("log-shipper", Ready="Blocked", Stalled="Blocked")
@@ -110,7 +125,8 @@ def test_job_that_runs_is_blocked_and_says_what_to_do(world: World) -> None:
     assert found(said["status"]["blocks"]) == [("Job", "import", "TemplateImmutable")]
     message = said["status"]["blocks"][0]["message"]
     assert f"Job {world.namespace}/import" in message
-    assert "Delete and create the Job again" in message
+    assert "Let it finish" in message
+    assert "admission webhook" in message
 
 
 def test_finished_job_does_not_count(world: World) -> None:

@@ -40,6 +40,10 @@ EXIT_CODES = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [
 REQUESTS = {"names": ["*"], "resources": {"requests": {"cpu": "100m"}}}
 
 
+def idle(body: Json, **spec: Any) -> Json:
+    return {**body, "spec": {**body["spec"], **spec}}
+
+
 def look(body: Json, asked: Asking) -> Assessment:
     one = assess(body, asked, {})
     assert one is not None
@@ -152,12 +156,51 @@ def test_an_owner_that_does_not_control_is_no_obstacle() -> None:
     assert look(deployment(metadata={"ownerReferences": [owner]}), asking(V1)).change is not None
 
 
-def test_the_jobs_of_a_cron_job_are_ignored() -> None:
-    owner = {"kind": "CronJob", "name": "report", "uid": "u", "controller": True}
-    one = look(job(metadata={"ownerReferences": [owner]}), asking(V1))
+OF_A_CRON_JOB = {"ownerReferences": [{"kind": "CronJob", "name": "report", "uid": "u", "controller": True}]}
+
+
+def made(owner: Json) -> Json:
+    """The Job that a CronJob makes: its template, and no record."""
+    return {**job(metadata=OF_A_CRON_JOB), "spec": {"template": copy.deepcopy(template_of(owner))}}
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_job_of_a_cron_job_is_blocked_until_it_finishes_where_it_lacks_what_selects_it(serves: bool) -> None:
+    one = look(made(cron_job()), asking(V1, may_convert=serves))
+
+    assert one.change is None
+    assert one.states[LOGS].reason is BlockReason.TEMPLATE_IMMUTABLE
+    assert "Let it finish" in one.states[LOGS].message
+    assert ("is born with" in one.states[LOGS].message) is serves
+
+
+@pytest.mark.parametrize("kinds", [["Job"], ["CronJob", "Job"]])
+def test_a_job_of_a_cron_job_that_carries_what_selects_it_is_up_to_date(kinds: list[str]) -> None:
+    one = look(made(injected(cron_job(), V1)), asking(idle(V1, kinds=kinds)))
+
+    assert one.change is None
+    assert standing(one) is Standing.UP_TO_DATE
+    assert one.asked is not None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(asking(idle(V1, kinds=["CronJob"])), id="that-selects-cron-jobs-only"),
+        pytest.param(asking(policy(deleting=True, **V1["spec"])), id="that-goes"),
+    ],
+)
+def test_a_job_of_a_cron_job_holds_up_no_policy(asked: Asking) -> None:
+    one = look(made(injected(cron_job(), V1)), asked)
 
     assert not one.states
     assert one.change is None
+
+
+def test_a_finished_job_of_a_cron_job_does_not_count() -> None:
+    done = {**made(cron_job()), "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+
+    assert standing(look(done, asking(V1))) is Standing.FINISHED
 
 
 @pytest.mark.parametrize("kind", ["Complete", "Failed"])
@@ -170,11 +213,18 @@ def test_a_finished_job_does_not_count(kind: str) -> None:
 
 
 def test_a_job_that_runs_keeps_its_template_and_says_what_to_do() -> None:
-    one = look(job(), asking(V1))
+    one = look(job(), asking(V1, may_convert=True))
 
     assert one.change is None
     assert one.states[LOGS].reason is BlockReason.TEMPLATE_IMMUTABLE
-    assert "create the Job again" in one.states[LOGS].message
+    assert "create the Job again: then it is born with" in one.states[LOGS].message
+
+
+def test_without_admission_nobody_is_told_to_make_a_job_anew_in_vain() -> None:
+    message = look(job(), asking(V1)).states[LOGS].message
+
+    assert "create the Job again" not in message
+    assert "with the admission webhook installed" in message
 
 
 SUSPENDED = {"conditions": [{"type": "Suspended", "status": "True"}], "startTime": "2026-11-21T08:00:00Z"}
@@ -223,10 +273,6 @@ def test_a_paused_deployment_waits_for_its_owner() -> None:
     assert one.change is None
     assert one.states[LOGS].reason is BlockReason.WAITING_FOR_RESUME
     assert "rollout resume" in one.states[LOGS].message
-
-
-def idle(body: Json, **spec: Any) -> Json:
-    return {**body, "spec": {**body["spec"], **spec}}
 
 
 def not_accepted(*bodies: Json, earlier: tuple[Json, ...] = ()) -> Asking:

@@ -26,7 +26,7 @@ from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.standing import share
 from sidecarpolicy.planning.template.desired import Desired, marked, marker_of, undo
 from sidecarpolicy.planning.trust import trusted
-from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, reach
+from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, is_made_by_cron_job, reach
 
 _LONGEST = 256
 """Characters of one warning that the API server surely hands on."""
@@ -146,10 +146,9 @@ def _created(new: _Sent, namespace_labels: Labels) -> Admitted:
     labels = new.metadata.get("labels", {})
     choosing = [] if new.is_opted_out else selecting(new.asking, new.ref, labels, namespace_labels)
     stakes = new.stakes(trust, choosing)
-    owner = controller_of(new.body)
-    if owner is None:
+    if controller_of(new.body) is None:
         policies, frozen = stakes.acting(), stakes.frozen()
-    elif new.ref.kind == "Job" and owner["kind"] == "CronJob":
+    elif is_made_by_cron_job(new.body):
         # What the CronJob carries stays at the revision that it has, also from policies that do not select Jobs.
         frozen = frozenset(trust.parts)
         policies = [policy for policy in choosing if policy.acts and policy.ref.key not in frozen]

@@ -10,7 +10,7 @@ from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning import patch, record
 from sidecarpolicy.planning.asking import Asking, Stakes, released, selecting
 from sidecarpolicy.planning.notes import author_notes, platform_notes
-from sidecarpolicy.planning.obstacles import is_on_hold, obstacle, owned_by
+from sidecarpolicy.planning.obstacles import is_on_hold, obstacle, of_cron_job, owned_by
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Asked, asked_of
 from sidecarpolicy.planning.policy import Policy, PolicyRef, ref_of_key
@@ -31,7 +31,7 @@ from sidecarpolicy.planning.standing import (
 )
 from sidecarpolicy.planning.template.desired import Desired, Note, same_but_for_leftovers
 from sidecarpolicy.planning.trust import trusted
-from sidecarpolicy.planning.workload import Ref, controller_of, ref_of, template_of
+from sidecarpolicy.planning.workload import Ref, controller_of, is_made_by_cron_job, ref_of, template_of
 
 __all__ = ["Asking", "Assessment", "Standing", "State", "assess", "assess_again", "fingerprint"]
 
@@ -128,11 +128,8 @@ class _Look:
         if self.progress.stage is Stage.FINISHED:
             return self._said(dict.fromkeys(selecting, FINISHED))
         owner = controller_of(self.body)
-        if owner is None:
+        if owner is None or is_made_by_cron_job(self.body):
             return None
-        if owner["kind"] == "CronJob":
-            # Its CronJob carries what its next Jobs get.
-            return self._said({})
         return self._said(dict.fromkeys(selecting, owned_by(self.body, owner)))
 
     def assessment(self) -> Assessment:
@@ -145,8 +142,8 @@ class _Look:
         states = kept_away | self._states(real, acting) | self._idle_states(wish, idle)
         change = self._change(real, states)
         said = self._said(states)
-        if change is not None and change.restarts:
-            held = obstacle(self.body, self.template, real.template, self.stakes.asking.server)
+        if change is not None:
+            held = self._held(real, change)
             if held is not None:
                 said, change = self._said(blocked(states, held)), None
         notes = (
@@ -157,6 +154,15 @@ class _Look:
         there = self._there(real)
         carrying = frozenset(ref_of_key(key, self.ref.namespace) for key in there)
         return replace(said, change=change, notes=notes, asked=self._asked(there), carrying=carrying)
+
+    def _held(self, real: Desired, change: Change) -> State | None:
+        """Say why the change cannot be written, if it cannot."""
+        asking = self.stakes.asking
+        if is_made_by_cron_job(self.body):
+            return of_cron_job(self.body, serves=asking.may_convert)
+        if not change.restarts:
+            return None
+        return obstacle(self.body, self.template, real.template, asking.server, serves=asking.may_convert)
 
     def _said(self, states: States) -> Assessment:
         return Assessment(
@@ -179,6 +185,9 @@ class _Look:
         """Return the states towards the policies that may write, and towards those whose part goes away."""
         states = states_of(self.template, self.trust, real, acting)
         states = {policy.ref: states[policy.ref] for policy in acting if policy.acts}
+        if is_made_by_cron_job(self.body):
+            # What its CronJob gave it beside that goes with it, and counts there.
+            return states
         return states | dict.fromkeys(self._leaving(real), RESTORING)
 
     def _leaving(self, real: Desired) -> list[PolicyRef]:

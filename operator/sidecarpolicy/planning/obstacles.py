@@ -22,14 +22,27 @@ def owned_by(body: Json, owner: Json) -> State:
     return State(Standing.BLOCKED, BlockReason.OWNED_BY_CONTROLLER, message)
 
 
-def obstacle(body: Json, template: Json, wanted: Json, server: tuple[int, int]) -> State | None:
-    """Say why a workload's template cannot be changed now."""
+def of_cron_job(body: Json, *, serves: bool) -> State:
+    """Say that a Job which a CronJob has made stays as it was made."""
+    advice = (
+        "the next one is born with what the policy adds"
+        if serves
+        else "the next one gets what its CronJob carries, so let the policy select the CronJob as well"
+    )
+    message = f"{ref_of(body)} keeps its template: Kubernetes forbids the change. Let it finish: {advice}"
+    return State(Standing.BLOCKED, BlockReason.TEMPLATE_IMMUTABLE, message)
+
+
+def obstacle(body: Json, template: Json, wanted: Json, server: tuple[int, int], *, serves: bool) -> State | None:
+    """Say why a workload's template cannot be changed now; with admission that serves a Job can be made anew."""
     ref = ref_of(body)
     if ref.kind == "Job" and not (is_on_hold(body) and server >= _JOB_RESOURCES and _only_resources(template, wanted)):
-        message = (
-            f"{ref} keeps its template: Kubernetes forbids the change."
-            " Delete and create the Job again to adopt it, or let it finish"
+        advice = (
+            "Delete and create the Job again: then it is born with what the policy adds. Or let it finish"
+            if serves
+            else "Let it finish; with the admission webhook installed, Jobs are born with what the policy adds"
         )
+        message = f"{ref} keeps its template: Kubernetes forbids the change. {advice}"
         return State(Standing.BLOCKED, BlockReason.TEMPLATE_IMMUTABLE, message)
     if ref.kind == "Deployment" and body["spec"].get("paused"):
         message = f"{ref} is paused by its owner: it is changed once `kubectl rollout resume` was run"

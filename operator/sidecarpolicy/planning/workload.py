@@ -63,3 +63,9 @@ def controller_of(body: Json) -> Json | None:
     """Return the owner that controls a workload, and would undo what others write to it."""
     owners = body["metadata"].get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def is_made_by_cron_job(body: Json) -> bool:
+    """Tell whether a workload is a Job that a CronJob has made, by the template that the CronJob had then."""
+    owner = controller_of(body)
+    return body["kind"] == "Job" and owner is not None and owner["kind"] == "CronJob"
