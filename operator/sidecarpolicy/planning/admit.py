@@ -197,10 +197,13 @@ def _has_no_effect(new: _Sent, before: _Sent, told: Record, real: Desired, froze
 def _met(new: _Sent, told: Record) -> Record:
     """Return what is ours in a template that was sent, where `told` was in the one before."""
     marker = marker_of(new.template)
+    if marker and new.stored is not None and new.stored.marker == marker:
+        # Also of a `rollout undo` on a Deployment, which brings the record of that time, and of what we wrote
+        # ourselves where the API server asks again because another webhook changed the workload after us.
+        return new.stored
     if marker == told.marker:
         return told
     if marker:
-        # A `rollout undo`: on a Deployment it brings the record of that time with it.
         found = new.trusted(new.stored)
         return found if found.parts else told
     if _has_volume_of(new.template, told):
