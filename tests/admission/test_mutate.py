@@ -126,13 +126,36 @@ def test_whoever_asks_whether_admission_serves_is_told_at_once() -> None:
     }
 
 
-def test_a_namespace_that_is_not_known_yet_is_let_through_and_counted() -> None:
-    meter = Meter()
-    asked = mutator(meter, labels=lambda _: None)
+def of_all(selector: Json) -> Json:
+    """A cluster-wide policy for namespaces."""
+    return policy(namespace="", sidecars=[sidecar()], namespaceSelector=selector)
 
-    assert "patch" not in asked.answer(encoded(review(fresh(deployment()))))["response"]
-    assert asked.answer(encoded(review(torn(injected()), "UPDATE", injected())))["response"]["patch"]
-    assert meter.counts == {("Deployment", "CREATE", "failed"): 1, ("Deployment", "UPDATE", "repaired"): 1}
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        pytest.param(POLICY, "injected", id="policy-of-that-namespace"),
+        pytest.param(of_all({}), "injected", id="policy-of-all"),
+        pytest.param(of_all({"matchLabels": {names.NAMESPACE_LABEL: "shop"}}), "injected", id="policy-that-names-it"),
+        pytest.param(of_all({"matchLabels": {names.NAMESPACE_LABEL: "x"}}), "unchanged", id="policy-of-another"),
+        pytest.param(of_all({"matchLabels": {"team": "a"}}), "failed", id="policy-by-an-unknown-label"),
+        pytest.param(
+            of_all({"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}), "failed", id="by-its-absence"
+        ),
+    ],
+)
+def test_a_namespace_that_is_not_known_yet_is_judged_by_its_name_or_let_through(asked: Json, outcome: str) -> None:
+    meter = Meter()
+    Mutator(lambda: asking(asked), lambda _: None, meter).answer(encoded(review(fresh(deployment()))))
+
+    assert meter.counts == {("Deployment", "CREATE", outcome): 1}
+
+
+def test_an_update_needs_no_namespace() -> None:
+    meter = Meter()
+    said = mutator(meter, labels=lambda _: None).answer(encoded(review(torn(injected()), "UPDATE", injected())))
+
+    assert said["response"]["patch"]
 
 
 def test_our_own_bug_denies_nothing() -> None:

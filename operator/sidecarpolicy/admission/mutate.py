@@ -16,7 +16,7 @@ from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning.admit import UNTOUCHED, Admitted, admit
 from sidecarpolicy.planning.asking import Asking
 from sidecarpolicy.planning.patch import Op
-from sidecarpolicy.planning.selection import Labels
+from sidecarpolicy.planning.selection import Labels, asks_only
 from sidecarpolicy.planning.workload import KINDS
 
 log = structlog.get_logger()
@@ -88,17 +88,25 @@ class Mutator:
             return Outcome.FAILED, UNTOUCHED
 
     def _admitted(self, request: Json) -> tuple[Outcome, Admitted]:
-        operation, namespace = request["operation"], request["namespace"]
+        operation, namespace, asking = request["operation"], request["namespace"], self.asking()
         # Whom a policy selects is asked at birth only.
-        labels = self.labels(namespace) if operation == "CREATE" else {}
+        labels = self._labels(namespace, asking) if operation == "CREATE" else {}
         if labels is None:
             log.warning("namespace not known yet, so let through", namespace=namespace)
             return Outcome.FAILED, UNTOUCHED
         body, old = _placed(request["object"], namespace), request.get("oldObject")
-        admitted = admit(operation, body, old, self.asking(), labels)
+        admitted = admit(operation, body, old, asking, labels)
         if not admitted.patch:
             return Outcome.UNCHANGED, admitted
         return Outcome.INJECTED if operation == "CREATE" else Outcome.REPAIRED, admitted
+
+    def _labels(self, namespace: str, asking: Asking) -> Labels | None:
+        """Return a namespace's labels; of one so new that nobody has told us, the label that every namespace has."""
+        labels = self.labels(namespace)
+        selectors = [policy.namespace_selector for policy in asking.policies if policy.namespace_selector is not None]
+        if labels is None and all(asks_only(selector, names.NAMESPACE_LABEL) for selector in selectors):
+            return {names.NAMESPACE_LABEL: namespace}
+        return labels
 
 
 def _request(body: bytes) -> Json:

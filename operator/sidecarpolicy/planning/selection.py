@@ -35,6 +35,12 @@ def _meets(requirement: Requirement, labels: Labels) -> bool:
             return value is None
 
 
+def asks_only(selector: LabelSelector, key: str) -> bool:
+    """Tell whether a label selector asks for no label but one."""
+    asked = {*selector.matchLabels, *(requirement.key for requirement in selector.matchExpressions)}
+    return asked <= {key}
+
+
 def acts_on(policy: Policy, ref: Ref, labels: Labels, namespace_labels: Labels) -> bool:
     """Tell whether a policy selects a workload."""
     if ref.kind not in policy.kinds or not matches(policy.selector, labels):
