@@ -356,19 +356,21 @@ async def test_without_its_namespace_it_says_what_to_do(client: Client) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_never_two_lead_however_they_come_and_go(
-    replicas: Replicas, proxy: FaultProxy, client_behind: Client, seed: int
+    client: Client, replicas: Replicas, proxy: FaultProxy, client_behind: Client, seed: int
 ) -> None:
-    proxy.use(Rule(Blackhole(), chance=0.03), Rule(LoseAnswer(), chance=0.1), Rule(Cut(), chance=0.1))
-    dice, end = random.Random(seed), monotonic() + 6
-    lives = [asyncio.create_task(come_and_go(replicas, client_behind, f"replica-{n}", dice, end)) for n in range(4)]
+    dice, end = random.Random(seed), monotonic() + 8
+    present = {"near": client, "far-1": client_behind, "far-2": client_behind, "far-3": client_behind}
     leaders: list[str] = []
-    while monotonic() < end:
-        now = [one.identity for one in replicas.started if one.elector.may_write]
-        assert len(now) <= 1
-        if now and now != leaders[-1:]:
-            leaders += now
-        await asyncio.sleep(0.005)
-    await asyncio.gather(*lives)
+    async with asyncio.TaskGroup() as tasks:
+        for name, connection in present.items():
+            tasks.create_task(come_and_go(replicas, connection, name, dice, end))
+        tasks.create_task(trouble(proxy, dice, end))
+        while monotonic() < end:
+            now = [one.identity for one in replicas.started if one.elector.may_write]
+            assert len(now) <= 1
+            if now and now != leaders[-1:]:
+                leaders += now
+            await asyncio.sleep(0.005)
 
     assert len(leaders) >= 3
 
@@ -377,5 +379,16 @@ async def come_and_go(replicas: Replicas, client: Client, name: str, dice: rando
     """Start, live for a while, end in one way or the other, and start again."""
     while monotonic() < end:
         one = replicas(f"{name}-{len(replicas.started)}", HASTY, client=client)
-        await asyncio.wait([one.task], timeout=dice.uniform(0.2, 2.5))
+        await asyncio.wait([one.task], timeout=dice.uniform(0.5, 3))
         await (one.stops() if dice.random() < 0.5 else one.dies())
+        await asyncio.sleep(dice.uniform(0, 1))
+
+
+async def trouble(proxy: FaultProxy, dice: random.Random, end: float) -> None:
+    """Lose some requests and answers, and now and then all of them for as long as a lease lasts and more."""
+    while monotonic() < end:
+        proxy.use(Rule(LoseAnswer(), chance=0.1), Rule(Cut(), chance=0.1))
+        await asyncio.sleep(dice.uniform(0.5, 1.5))
+        proxy.use(Rule(dice.choice((Blackhole(), Cut()))))
+        await asyncio.sleep(dice.uniform(1, 2))
+    proxy.use()
