@@ -92,13 +92,26 @@ def leftovers(cluster: LocalCluster) -> str:
     return cluster.run_kubectl("get", f"--kustomize={running.MANIFESTS}", "--ignore-not-found", check=False).stdout
 
 
-def test_an_operator_without_its_kinds_ends_with_a_sentence(bare: LocalCluster) -> None:
-    command = [sys.executable, "-m", "sidecarpolicy", "--kubeconfig", str(bare.kubeconfig), "--health-port=0"]
+def last_words(kubeconfig: Path) -> tuple[int, str]:
+    """How an operator ends that is started too early, and what it says last."""
+    command = [sys.executable, "-m", "sidecarpolicy", "--kubeconfig", str(kubeconfig), "--health-port=0"]
     done = subprocess.run([*command, "--log-format=json"], capture_output=True, text=True, check=False, timeout=60)
-
-    assert done.returncode == 1
-    assert "the CRDs are not installed" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+def test_an_operator_that_is_started_before_its_kinds_are_there_says_so(bare: LocalCluster) -> None:
+    code, said = last_words(bare.kubeconfig)
+
+    assert code == 1
+    assert "the CRDs are not installed" in said
+
+
+def test_an_operator_that_is_started_before_its_rights_are_there_says_so(bare: LocalCluster) -> None:
+    code, said = last_words(bare.kubeconfig_for("default", "default"))
+
+    assert code == 1
+    assert "not allowed to get deployments.apps" in said
 
 
 def test_one_command_installs_everything_and_again_changes_nothing(bare: LocalCluster) -> None:
