@@ -14,41 +14,26 @@ import yaml
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.validation import problems
-from sidecarpolicy.cluster.resources import named_permissions, own_permissions, permissions
+from sidecarpolicy.cluster.resources import Right, rights
 from sidecarpolicy.planning.policy import read_policy, read_spec
 
 ROOT = Path(__file__).parents[1]
 POLICIES = sorted(ROOT.glob("examples/*/policy.yaml"))
 
 
-Rights = dict[tuple[str, str, str], frozenset[str]]
-"""Verbs by API group, resource and name; without a name, on all of them."""
-
-
-def granted(kind: str) -> Rights:
+def granted(kind: str) -> dict[Right, frozenset[str]]:
     """What the manifests give the operator, in the whole cluster or in its own namespace."""
-    found: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    found: defaultdict[Right, set[str]] = defaultdict(set)
     for role in yaml.safe_load_all((ROOT / "manifests/base/rbac.yaml").read_text()):
         for rule in role["rules"] if role["kind"] == kind else ():
             for each in itertools.product(rule["apiGroups"], rule["resources"], rule.get("resourceNames", [""])):
-                found[each] |= set(rule["verbs"])
+                found[Right(*each)] |= set(rule["verbs"])
     return {key: frozenset(verbs) for key, verbs in found.items()}
 
 
-def test_operator_has_the_rights_in_the_whole_cluster_that_it_needs_and_no_more() -> None:
-    needed = {(*key, ""): verbs for key, verbs in permissions().items()}
-
-    assert granted("ClusterRole") == needed | named_permissions()
-
-
-def test_operator_has_the_rights_in_its_own_namespace_that_it_needs_and_no_more() -> None:
-    named = {"leases": names.LEASE, "secrets": names.WEBHOOK_SECRET}
-    needed: Rights = {}
-    for (group, plural), verbs in own_permissions().items():
-        # What is created has no name yet, for RBAC.
-        needed |= {(group, plural, ""): verbs & {"create"}, (group, plural, named[plural]): verbs - {"create"}}
-
-    assert granted("Role") == needed
+@pytest.mark.parametrize(("kind", "own"), [("ClusterRole", False), ("Role", True)])
+def test_operator_has_the_rights_that_it_needs_and_no_more(kind: str, own: bool) -> None:
+    assert granted(kind) == rights(own=own)
 
 
 def test_definitions_are_those_of_the_models() -> None:

@@ -21,7 +21,7 @@ from localcluster.waiting import PATIENCE, becomes
 from sidecarpolicy.api.names import LEASE
 from sidecarpolicy.cluster.client import Client, ClusterError, NotFound, connect
 from sidecarpolicy.cluster.lease import Elector, LeaseLost, Times
-from sidecarpolicy.cluster.resources import RESOURCES, own_permissions
+from sidecarpolicy.cluster.resources import RESOURCES, rights
 
 Clock = Callable[[], datetime]
 
@@ -122,8 +122,8 @@ async def proxy(cluster: LocalCluster) -> AsyncIterator[FaultProxy]:
 async def client_behind(kubectl: Kubectl, proxy: FaultProxy, namespace: str) -> AsyncIterator[Client]:
     """A client that meets the proxy's faults, and may do what the operator may in its own namespace."""
     rules = [
-        {"apiGroups": [group], "resources": [plural], "verbs": sorted(verbs)}
-        for (group, plural), verbs in own_permissions().items()
+        {"apiGroups": [right.group], "resources": [right.resource], "verbs": sorted(verbs)}
+        for right, verbs in rights(own=True).items()
     ]
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "own"}, "rules": rules}
     await asyncio.to_thread(kubectl, "apply", "--filename=-", stdin=json.dumps(role))

@@ -9,6 +9,7 @@ import pytest
 from cluster.conftest import Create
 from cluster.objects import deployment, policy
 from localcluster import LocalCluster
+from running import SYSTEM_NAMESPACE
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster import read
 from sidecarpolicy.cluster.client import Client, NotFound, connect
@@ -82,11 +83,11 @@ async def test_a_kind_that_is_not_installed_is_not_found(client: Client) -> None
 
 
 async def test_an_admin_misses_no_permission(client: Client) -> None:
-    assert await read.missing_permissions(client) == []
+    assert await read.missing_permissions(client, SYSTEM_NAMESPACE) == []
 
 
 async def test_what_an_account_misses_is_named(cluster: LocalCluster, namespace: str) -> None:
     async with connect(str(cluster.kubeconfig_for(namespace, "default"))) as nobody:
-        missing = await read.missing_permissions(nobody)
+        missing = await read.missing_permissions(nobody, SYSTEM_NAMESPACE)
 
     assert {"patch deployments.apps", "list pods", "patch sidecarpolicies/status.sidecarpolicy.dev"} <= set(missing)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.cluster.client import Client, Expired, NotFound
-from sidecarpolicy.cluster.resources import RESOURCES, permissions
+from sidecarpolicy.cluster.resources import RESOURCES, Right, rights
 from sidecarpolicy.planning.workload import Ref
 
 PAGE = 50
@@ -80,16 +80,26 @@ async def version(client: Client) -> tuple[int, int]:
     return major, minor
 
 
-async def missing_permissions(client: Client) -> list[str]:
-    """Return what we may not do in the whole cluster but need to, each as `verb resource.group`."""
-    needed = [(verb, group, plural) for (group, plural), verbs in permissions().items() for verb in sorted(verbs)]
-    missing = [each for each in needed if not await _can_i(client, *each)]
-    return [f"{verb} {plural}.{group}".rstrip(".") for verb, group, plural in missing]
+async def missing_permissions(client: Client, own: str) -> list[str]:
+    """Return what we may not do but need to, each as `verb resource.group`; `own` is the operator's namespace."""
+    missing = []
+    for namespace in ("", own):
+        for right, verbs in rights(own=bool(namespace)).items():
+            # One after the other: as many connections at once cost memory that is never needed again.
+            missing += [
+                _said(verb, right) for verb in sorted(verbs) if not await _can_i(client, namespace, right, verb)
+            ]
+    return missing
 
 
-async def _can_i(client: Client, verb: str, group: str, resource: str) -> bool:
-    plural, _, subresource = resource.partition("/")
-    asked = {"verb": verb, "group": group, "resource": plural, "subresource": subresource}
+def _said(verb: str, right: Right) -> str:
+    return f"{verb} {right.resource}.{right.group}".rstrip(".")
+
+
+async def _can_i(client: Client, namespace: str, right: Right, verb: str) -> bool:
+    plural, _, subresource = right.resource.partition("/")
+    asked = {"verb": verb, "group": right.group, "resource": plural, "subresource": subresource}
+    asked |= {"namespace": namespace, "name": right.name}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

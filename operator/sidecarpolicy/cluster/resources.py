@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
@@ -37,7 +38,9 @@ class Resource:
         return "/".join([*parts, name] if name else parts)
 
 
+_NAMELESS = frozenset({"create"})
 _WATCHED = frozenset({"get", "list", "watch"})
+_KEPT = frozenset({"get", "create", "update"})
 
 RESOURCES: dict[str, Resource] = {
     **{kind: Resource(facts.group, "v1", facts.plural, _WATCHED | {"patch"}) for kind, facts in KINDS.items()},
@@ -50,10 +53,8 @@ RESOURCES: dict[str, Resource] = {
     "PodTemplate": Resource("", "v1", "podtemplates", frozenset({"create"})),
     "ControllerRevision": Resource("apps", "v1", "controllerrevisions", frozenset({"get", "list", "create", "delete"})),
     "Event": Resource("events.k8s.io", "v1", "events", frozenset({"create", "patch"})),
-    "Lease": Resource(
-        "coordination.k8s.io", "v1", "leases", frozenset({"get", "create", "update"}), own_namespace=True
-    ),
-    "Secret": Resource("", "v1", "secrets", frozenset({"get", "create", "update"}), own_namespace=True),
+    "Lease": Resource("coordination.k8s.io", "v1", "leases", _KEPT, own_namespace=True, only=names.LEASE),
+    "Secret": Resource("", "v1", "secrets", _KEPT, own_namespace=True, only=names.WEBHOOK_SECRET),
     "MutatingWebhookConfiguration": Resource(
         "admissionregistration.k8s.io",
         "v1",
@@ -69,27 +70,27 @@ STATUS_KINDS = (names.POLICY_KIND, names.CLUSTER_POLICY_KIND)
 """Whose status we write."""
 
 
-Permissions = dict[tuple[str, str], frozenset[str]]
-"""Verbs by API group and resource; a subresource stands behind a slash."""
+class Right(NamedTuple):
+    """What one rule of a role allows verbs on."""
+
+    group: str
+    resource: str
+    """A subresource stands behind a slash."""
+    name: str = ""
+    """Of the one object; empty for all of them, and where objects are created, which have no name yet for RBAC."""
 
 
-def permissions() -> Permissions:
-    """Return what we need to be allowed in the whole cluster."""
-    wide = (one for one in RESOURCES.values() if not one.own_namespace and not one.only)
-    rules = {(one.group, one.plural): one.verbs for one in wide}
-    for kind in STATUS_KINDS:
-        rules[names.GROUP, f"{RESOURCES[kind].plural}/status"] = frozenset({"patch"})
-    return rules
-
-
-def own_permissions() -> Permissions:
-    """Return what we need to be allowed in the operator's own namespace besides."""
-    return {(one.group, one.plural): one.verbs for one in RESOURCES.values() if one.own_namespace}
-
-
-def named_permissions() -> dict[tuple[str, str, str], frozenset[str]]:
-    """Return what we need to be allowed on one object besides: verbs by API group, resource and name."""
-    return {(one.group, one.plural, one.only): one.verbs for one in RESOURCES.values() if one.only}
+def rights(*, own: bool) -> dict[Right, frozenset[str]]:
+    """Return what we need to be allowed: in the operator's own namespace, or in the whole cluster."""
+    needed: dict[Right, frozenset[str]] = {}
+    for kind, one in RESOURCES.items():
+        if one.own_namespace is own:
+            named = one.verbs - _NAMELESS if one.only else frozenset[str]()
+            needed[Right(one.group, one.plural)] = one.verbs - named
+            needed[Right(one.group, one.plural, one.only)] = named or one.verbs
+            if kind in STATUS_KINDS:
+                needed[Right(one.group, f"{one.plural}/status")] = frozenset({"patch"})
+    return {right: verbs for right, verbs in needed.items() if verbs}
 
 
 def path_of(body: Json) -> str:
