@@ -7,11 +7,13 @@ from sidecarpolicy import slim  # noqa: F401 - before anything that imports kopf
 # isort: split
 
 import asyncio
+import logging
 import os
 import socket
 import sys
+import uuid
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -19,10 +21,17 @@ import typer
 from pydantic import ValidationError
 
 from sidecarpolicy import handlers, logs
+from sidecarpolicy.admission import server
+from sidecarpolicy.admission.development import called_at
+from sidecarpolicy.admission.keyring import Keyring
+from sidecarpolicy.admission.mounted import MountedCertificate
+from sidecarpolicy.admission.mutate import Mutator
+from sidecarpolicy.admission.shared import SharedCertificate
 from sidecarpolicy.cluster import client, health, read
+from sidecarpolicy.cluster.lease import Elector
 from sidecarpolicy.cluster.report import Recorder
-from sidecarpolicy.cluster.watch import Streams
 from sidecarpolicy.controller.loop import Loop
+from sidecarpolicy.controller.metrics import Metrics
 from sidecarpolicy.settings import Settings, variable
 
 log = structlog.get_logger()
@@ -35,53 +44,107 @@ def now() -> datetime:
 
 async def operate(settings: Settings) -> None:
     """Run until told to stop; whatever breaks ends the process, and its supervisor starts it anew."""
-    async with client.connect(settings.kubeconfig, settings.context) as connection:
+    metrics = Metrics()
+    logging.getLogger().addHandler(metrics.lines)
+    async with client.connect(settings.kubeconfig, settings.context, (metrics.follow,)) as connection:
         version = await read.version(connection)
         log.info("connected", server=connection.credentials.server, version=".".join(map(str, version)))
-        missing = await read.missing_permissions(connection)
+        missing = await read.missing_permissions(connection, settings.namespace)
         if missing:
-            raise client.Forbidden(f"not allowed to {', '.join(missing)}: apply manifests/rbac.yaml for this account")
-        recorder = Recorder(connection, instance=socket.gethostname(), clock=now)
-        loop = Loop(
+            raise client.Forbidden(f"not allowed to {', '.join(missing)}: see manifests/base/rbac.yaml")
+        await _Parts(settings, connection, metrics).run(streaming=settings.is_streaming(version))
+
+
+class _Parts:
+    """All that runs in one process; the end of one part is the end of all."""
+
+    def __init__(self, settings: Settings, connection: client.Client, metrics: Metrics) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._metrics = metrics
+        host = socket.gethostname()
+        self._elector = Elector(connection, now, namespace=settings.namespace, identity=f"{host}_{uuid.uuid4()}")
+        self._loop = Loop(
             connection,
-            recorder,
+            Recorder(connection, instance=host, clock=now),
             now,
             namespace=settings.namespace,
             excluded=settings.excluded,
             writers=settings.writers,
+            leading=self._elector.leading,
+            may_write=lambda: self._elector.may_write,
+            metrics=metrics,
         )
-        streams = handlers.streams()
-        async with health.serve(
-            settings.health_port, alive=partial(_deafness, streams), ready=partial(_ignorance, streams, loop)
-        ):
-            await _run(connection, loop, streams, streaming=settings.is_streaming(version))
+        self._streams = handlers.streams()
+        self._keyring = Keyring()
+        self._told_to_stop = asyncio.Event()
+        metrics.gauges.is_leader = self._elector.leading.is_set
+        metrics.gauges.certificate_end = lambda: self._keyring.expires
+
+    async def run(self, *, streaming: bool) -> None:
+        """Run them together until told to stop, then let another replica lead."""
+        settings, parts = self._settings, [self._told_to_stop.wait(), self._loop.run(self._streams.begun)]
+        parts += [self._watch(streaming=streaming), self._elector.run()]
+        if settings.admission_port:
+            parts += [self._answer_admission(settings.admission_port), self._look_after_certificate()]
+        try:
+            async with health.serve(
+                settings.health_port, alive=self._deafness, ready=self._ignorance, registry=self._metrics.registry
+            ):
+                await _together(parts)
+        finally:
+            await self._elector.release()
+
+    async def _watch(self, *, streaming: bool) -> None:
+        await self._loop.is_loaded.wait()
+        stop = self._told_to_stop.set
+        await handlers.watch(self._connection, self._loop, self._streams, stop, streaming=streaming)
+
+    async def _answer_admission(self, port: int) -> None:
+        """Answer from when the policies are known until cancelled."""
+        await self._loop.is_loaded.wait()
+        await self._keyring.ready.wait()
+        mutator = Mutator(lambda: self._loop.book.asking, self._loop.labels, self._metrics)
+        async with server.serve(mutator, self._keyring.context, port) as listening:
+            log.info("admission is answered", port=listening)
+            await asyncio.Event().wait()
+
+    async def _look_after_certificate(self) -> None:
+        settings, connection = self._settings, self._connection
+        if settings.webhook_url:
+            async with called_at(
+                settings.webhook_url, connection, self._keyring, excluded=settings.excluded, now=now()
+            ):
+                await asyncio.Event().wait()
+        elif settings.cert_dir:
+            await MountedCertificate(self._keyring, settings.cert_dir).run()
+        else:
+            shared = SharedCertificate(self._keyring, connection, now, namespace=settings.namespace)
+            await shared.run(self._elector.leading)
+
+    def _deafness(self) -> str:
+        unwatched = handlers.unwatched(self._streams)
+        return f"not watched any more: {', '.join(unwatched)}" if unwatched else ""
+
+    def _ignorance(self) -> str:
+        if self._settings.admission_port and not self._keyring.ready.is_set():
+            return "no certificate for admission yet"
+        if self._loop.is_synced.is_set():
+            return ""
+        awaited = self._streams.awaited
+        return f"not watched yet: {', '.join(awaited)}" if awaited else "still looking at the cluster"
 
 
-def _deafness(streams: Streams) -> str:
-    unwatched = handlers.unwatched(streams)
-    return f"not watched any more: {', '.join(unwatched)}" if unwatched else ""
-
-
-def _ignorance(streams: Streams, loop: Loop) -> str:
-    if loop.is_synced.is_set():
-        return ""
-    return f"not watched yet: {', '.join(streams.awaited)}" if streams.awaited else "still looking at the cluster"
-
-
-async def _run(connection: client.Client, loop: Loop, streams: Streams, *, streaming: bool) -> None:
-    """Keep the loop and kopf running together; the end of one is the end of both."""
-    looping = asyncio.create_task(loop.run(streams.begun))
-    loaded = asyncio.create_task(loop.is_loaded.wait())
-    await asyncio.wait((looping, loaded), return_when=asyncio.FIRST_COMPLETED)
-    if not loaded.done():
-        loaded.cancel()
-        await looping
-        return
-    watching = asyncio.create_task(handlers.watch(connection, loop, streams, looping.cancel, streaming=streaming))
-    await asyncio.wait((looping, watching), return_when=asyncio.FIRST_COMPLETED)
-    looping.cancel()
-    watching.cancel()
-    for outcome in await asyncio.gather(looping, watching, return_exceptions=True):
+async def _together(parts: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Run until the first of them ends, then end all; raises what they raise."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
 
@@ -111,6 +174,9 @@ def run(
     exclude_namespaces: Annotated[str | None, _option("exclude_namespaces")] = None,
     writers: Annotated[int | None, _option("writers")] = None,
     health_port: Annotated[int | None, _option("health_port")] = None,
+    webhook_port: Annotated[int | None, _option("webhook_port")] = None,
+    webhook_url: Annotated[str | None, _option("webhook_url")] = None,
+    cert_dir: Annotated[str | None, _option("cert_dir")] = None,
     watch: Annotated[str | None, _option("watch")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,

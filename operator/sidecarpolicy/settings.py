@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecarpolicy.api.names import SYSTEM_NAMESPACES
+from sidecarpolicy.api.webhook import checked_url
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STREAMING_SINCE = (1, 34)
@@ -29,7 +31,16 @@ class Settings(BaseModel):
         frozenset(), description="Namespaces where no policy acts, besides the system's and our own; by commas."
     )
     writers: int = Field(32, ge=1, le=100, description="Workloads written at the same time.")
-    health_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz and /readyz; 0 for none.")
+    health_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 for none.")
+    webhook_port: int = Field(
+        0, ge=0, le=65535, description="Port of admission; 0 for that of --webhook-url, or for none."
+    )
+    webhook_url: str | None = Field(
+        None, description="Where the API server reaches us outside of the cluster; it is told, until we end."
+    )
+    cert_dir: Path | None = Field(
+        None, description="Directory with tls.crt and tls.key for admission; else they are made, and kept in a Secret."
+    )
     watch: Literal["auto", "streaming", "chunked"] = Field(
         "auto", description="How the first look is taken: streamed (Kubernetes 1.34 and up) or in pages."
     )
@@ -45,6 +56,11 @@ class Settings(BaseModel):
             return frozenset(name.strip() for name in value.split(",") if name.strip())
         return value
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        return value if value is None else checked_url(value)
+
     @classmethod
     def read(cls, environment: Mapping[str, str], **flags: Any) -> Settings:
         """Return the settings of an environment, with the flags that are not None over it."""
@@ -56,6 +72,11 @@ class Settings(BaseModel):
     def excluded(self) -> frozenset[str]:
         """All namespaces where no policy acts."""
         return SYSTEM_NAMESPACES | self.exclude_namespaces | {self.namespace}
+
+    @property
+    def admission_port(self) -> int:
+        """Where admission is answered; 0 for nowhere."""
+        return self.webhook_port or (urlsplit(self.webhook_url).port or 0 if self.webhook_url else 0)
 
     def is_streaming(self, version: tuple[int, int]) -> bool:
         """Tell whether kopf's first look is streamed by an API server of this version."""

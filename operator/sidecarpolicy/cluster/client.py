@@ -110,13 +110,17 @@ class Client:
         content_type: str = JSON,
         timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
         attempts: int = _ATTEMPTS,
+        warnings: list[str] | None = None,
     ) -> Json:
-        """Return the answer; what certainly did not happen is tried again, a write that may have happened never."""
+        """Return the answer; what certainly did not happen is tried again, a write that may have happened never.
+
+        `warnings` takes up what the API server, or admission, has to say of the request.
+        """
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         changes = method != "GET" and "dryRun" not in (query or {})
         for attempt in range(attempts):
             try:
-                return await self._send(method, path, query, data, content_type, timeout)
+                return await self._send(method, path, query, data, content_type, timeout, warnings)
             except Unavailable as error:
                 if attempt == attempts - 1 or (error.unknown and changes):
                     raise
@@ -131,6 +135,7 @@ class Client:
         data: bytes | None,
         content_type: str,
         timeout: float,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+        warnings: list[str] | None,
     ) -> Json:
         try:
             async with self._session.request(
@@ -141,6 +146,8 @@ class Client:
                 headers={"Content-Type": content_type} if data else None,
                 timeout=aiohttp.ClientTimeout(total=timeout),
             ) as response:
+                if warnings is not None:
+                    warnings += response.headers.getall("Warning", [])
                 return _answer(response, await response.read())
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(f"cannot reach the API server: {error}", unknown=False) from error

@@ -8,9 +8,10 @@ from contextlib import suppress
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.cluster.client import APPLY_PATCH, Client, Conflict, NotFound
+from sidecarpolicy.cluster.client import APPLY_PATCH, MERGE_PATCH, Client, Conflict, NotFound
 from sidecarpolicy.cluster.resources import RESOURCES
 from sidecarpolicy.cluster.write import AS_US, guarded
+from sidecarpolicy.planning.workload import Ref
 
 _SECRETS = RESOURCES["Secret"]
 _CONFIGURATIONS = RESOURCES["MutatingWebhookConfiguration"]
@@ -55,6 +56,16 @@ async def trust(
         tests = [{"op": "test", "path": each, "value": value} for each, value in guards.items()]
         await guarded(client, found, [*tests, {"op": "add", "path": path, "value": wanted}])
     return b64decode(trusted or "")
+
+
+async def serves(client: Client, ref: Ref) -> bool:
+    """Tell whether the API server reaches our admission, by a dry run that asks for no change."""
+    warnings: list[str] = []
+    path = RESOURCES[ref.kind].path(ref.namespace, ref.name)
+    query = {"dryRun": "All", "fieldManager": names.PROBE_MANAGER}
+    with suppress(NotFound):
+        await client.request("PATCH", path, query=query, body={}, content_type=MERGE_PATCH, warnings=warnings)
+    return any(names.PROBE_ANSWER in warning for warning in warnings)
 
 
 async def announce(client: Client, configuration: Json) -> None:

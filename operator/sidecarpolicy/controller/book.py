@@ -36,6 +36,8 @@ class Book:
     excluded: frozenset[str]
     server: tuple[int, int] = (0, 0)
     """The API server's version."""
+    may_convert: bool = False
+    """Admission is known to serve: without it, manifests that still list what was converted are refused."""
     entries: dict[PolicyRef, Entry] = field(default_factory=dict)
     asking: Asking = field(default_factory=Asking)
     _contents: dict[str, Content] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Book:
         self._ask()
 
     def ask_again(self) -> None:
-        """Have every workload assessed again: what a selector sees, such as a namespace's labels, has changed."""
+        """Have every workload assessed again: what policies see, such as a namespace's labels, has changed."""
         self._ask()
 
     def _ask(self) -> None:
@@ -79,6 +81,7 @@ class Book:
             unreadable=frozenset(ref for ref, entry in self.entries.items() if entry.policy is None),
             history=History(dict(self._contents), dict(self._owners)),
             excluded=self.excluded,
+            may_convert=self.may_convert,
             server=self.server,
             number=self.asking.number + 1,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -35,11 +36,13 @@ UNJUDGED = Acceptance(Reason.NOT_ACCEPTED, "the policy was not looked at yet")
 class Keeper:
     """Brings policies from the API server into the book."""
 
-    def __init__(self, client: Client, book: Book, namespace: str) -> None:
+    def __init__(self, client: Client, book: Book, namespace: str, leading: asyncio.Event) -> None:
         self._client = client
         self._book = book
         self._namespace = namespace
         """The operator's own: revisions of cluster-wide policies are kept here."""
+        self._leading = leading
+        """Who does not lead writes nothing."""
         self._saved: set[tuple[str, str]] = set()
         """Revisions that are kept, by the uid of their policy: they go with it."""
         self._heard: dict[PolicyRef, tuple[str, int, bool]] = {}
@@ -121,9 +124,8 @@ class Keeper:
         judged = await self._acceptance(ref, body)
         if judged.is_accepted:
             try:
-                if await write.add_finalizer(self._client, body) is None:
+                if not await self._hold(body):
                     return None
-                await self._save(body, read_policy(body))
             except (Invalid, Forbidden) as error:
                 message = f"the API server refuses what the operator keeps of the policy: {error.message}"
                 judged = Acceptance(Reason.INVALID, message)
@@ -132,6 +134,24 @@ class Keeper:
             log.info("policy judged", policy=str(ref), reason=str(judged.reason), message=judged.message)
             return ref
         return None
+
+    async def take_over(self) -> None:
+        """Hold what was judged before we led; raises ClusterError."""
+        for entry in list(self._book.entries.values()):
+            if entry.policy is not None and entry.acceptance.is_accepted and not entry.policy.deleting:
+                with suppress(NotFound, Invalid, Forbidden):  # said when it is judged again
+                    await self._hold(entry.body)
+
+    async def _hold(self, body: Json) -> bool:
+        """Keep a policy from going before its work is undone, and what it asks; False if it is gone."""
+        policy = read_policy(body)
+        if not self._leading.is_set():
+            self._book.keep(policy.ref, policy.revision, policy.content)
+            return True
+        if await write.add_finalizer(self._client, body) is None:
+            return False
+        await self._save(body, policy)
+        return True
 
     async def _acceptance(self, ref: PolicyRef, body: Json) -> Acceptance:
         try:

@@ -24,12 +24,15 @@ from sidecarpolicy.cluster.report import Recorder, Subject, write_status
 from sidecarpolicy.controller.book import Book, Entry
 from sidecarpolicy.controller.fleet import Fleet
 from sidecarpolicy.controller.keeper import UNJUDGED, Keeper
+from sidecarpolicy.controller.metrics import Metrics
 from sidecarpolicy.controller.namespaces import Namespaces
+from sidecarpolicy.controller.probe import AdmissionProbe
 from sidecarpolicy.controller.survey import Survey
 from sidecarpolicy.controller.writer import Writer
 from sidecarpolicy.planning import pods, rollout, status
 from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.policy import PolicyRef
+from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
@@ -59,6 +62,9 @@ class Loop:
         namespace: str,
         excluded: frozenset[str],
         writers: int,
+        leading: asyncio.Event,
+        may_write: Callable[[], bool],
+        metrics: Metrics,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -66,14 +72,21 @@ class Loop:
         self._namespaces = Namespaces()
         self.book = Book(excluded)
         self.fleet = Fleet()
-        self._keeper = Keeper(client, self.book, namespace)
+        self._leading = leading
+        """Whoever does not lead looks on, answers admission, and writes nothing."""
+        self._may_write = may_write
+        """Asked before each write: right after a standstill another may lead already."""
+        self._keeper = Keeper(client, self.book, namespace, leading)
         self._wake = asyncio.Event()
-        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch)
-        self._survey = Survey(client, self.book, self.fleet, self.observe, self.forget, self._writer.give_back)
+        self._metrics = metrics
+        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch, metrics, may_write)
+        self._survey = Survey(client, self.book, self.fleet, self.observe, self.forget, self._give_back)
+        self._probe = AdmissionProbe(client, self.book, self.fleet, lambda ref: self._start(self._look_again(ref)))
         self._writers = writers
         self._dirty: set[PolicyRef] = set()
         self._described = clock()
         self._looks: asyncio.Queue[Assessment] = asyncio.Queue()
+        metrics.gauges.follow(self.book, self.fleet, clock, writes=self._writer.queued, looks=self._looks.qsize)
         self._tasks = asyncio.TaskGroup()
         self.is_loaded = asyncio.Event()
         """The policies are known: workloads may be told of."""
@@ -81,8 +94,9 @@ class Loop:
         """Everything was looked at once: changes are made from here on."""
 
     async def run(self, streams_begun: asyncio.Event) -> None:
-        """Load what there is, wait for the watches, look at everything once, and then go on until cancelled."""
+        """Load what there is, wait for the watches, look at everything once; when we lead, work until cancelled."""
         async with self._tasks as tasks:
+            tasks.create_task(self._metrics.measure_lag())
             for item in await read.namespaces(self._client):
                 self._namespaces.put(item)
             await self._keeper.load()
@@ -96,14 +110,22 @@ class Loop:
             await self._look_at_everything()
             self.is_synced.set()
             log.info("in sync", workloads=len(self.fleet.known), policies=len(self.book.entries))
+            if not self._leading.is_set():
+                await self._leading.wait()
+                # Who led before us may have ended between the two writes of one change.
+                self._start(self._survey.everything())
+            await self._try(self._take_over())
             tasks.create_task(self._recorder.run())
             tasks.create_task(self._judge_again())
+            tasks.create_task(self._probe.run())
             for _ in range(self._writers):
                 tasks.create_task(self._writer.run())
             for _ in range(_LOOKERS):
                 tasks.create_task(self._look())
             while True:
-                await self._rest(await self._pass())
+                with self._metrics.reconciles.time():
+                    spent = await self._pass()
+                await self._rest(spent)
 
     async def _rest(self, spent: timedelta) -> None:
         await asyncio.sleep(max(_PAUSE, spent.total_seconds() * _REST))
@@ -113,6 +135,10 @@ class Loop:
         self._wake.clear()
 
     # What kopf tells.
+
+    def labels(self, namespace: str) -> Labels | None:
+        """Return a namespace's labels; None where it is not known yet."""
+        return self._namespaces.labels(namespace)
 
     def observe(self, body: Json) -> None:
         """Take in a workload as the API server has it now."""
@@ -127,7 +153,7 @@ class Loop:
             log.exception("workload not understood", workload=str(ref_of(body)))
             return
         after = self.fleet.known.get(ref_of(body))
-        if concerned and self.is_synced.is_set():
+        if concerned and self._is_at_work:
             self._writer.tell_if_blocked(before, after)
             if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
                 # The next pass would do as well, up to a second later.
@@ -184,7 +210,7 @@ class Loop:
         ref = await self._keeper.judge(body)
         if ref is not None:
             await self._look_again(ref)
-        if ref is not None and self.is_synced.is_set():
+        if ref is not None and self._is_at_work:
             await self._keeper.prune(ref, self.fleet.applied)
 
     async def _judge_again(self) -> None:
@@ -195,14 +221,26 @@ class Loop:
             for entry in refused:
                 await self._try(self._judge(entry.body))
 
+    @property
+    def _is_at_work(self) -> bool:
+        return self.is_synced.is_set() and self._leading.is_set()
+
+    def _give_back(self, body: Json) -> None:
+        if self._leading.is_set():
+            self._writer.give_back(body)
+
     # Looking at workloads anew.
 
     async def _look_at_everything(self) -> None:
         await self._survey.everything()
-        ready = frozenset(ref for ref, entry in self.book.entries.items() if status.was_ready(entry.body))
-        self.fleet.trust(ready, self._clock())
         for entry in self.book.entries.values():
             entry.listed = entry.acceptance is not UNJUDGED
+
+    async def _take_over(self) -> None:
+        """Do what only the leader may, and go on from what the one before us said."""
+        await self._keeper.take_over()
+        ready = frozenset(ref for ref, entry in self.book.entries.items() if status.was_ready(entry.body))
+        self.fleet.trust(ready, self._clock())
         self._touch(set(self.book.entries))
 
     async def _look_again(self, ref: PolicyRef, namespace: str | None = None) -> None:
@@ -264,7 +302,7 @@ class Loop:
 
     async def _say(self, ref: PolicyRef, now: datetime) -> None:
         entry = self.book.entries.get(ref)
-        if entry is None or not entry.listed:
+        if entry is None or not entry.listed or not self._may_write():
             return
         rows = self.fleet.rows(ref, now)
         try:

@@ -45,7 +45,8 @@ class Writer:
         clock: Callable[[], datetime],
         observe: Callable[[Json], None],
         done: Callable[[set[PolicyRef]], None],
-        metrics: Metrics | None = None,
+        metrics: Metrics,
+        may_write: Callable[[], bool],
     ) -> None:
         self._client = client
         self._fleet = fleet
@@ -53,7 +54,8 @@ class Writer:
         self._clock = clock
         self._observe = observe
         self._done = done
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
+        self._may_write = may_write
         self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
         self._writes = Writes()
         self._fights: defaultdict[str, int] = defaultdict(int)
@@ -111,7 +113,7 @@ class Writer:
         if before is None or before.change is not change:
             # It was assessed anew while it waited for its turn.
             return
-        if await self._is_fought(change):
+        if await self._is_fought(change) or not self._may_write():
             return
         outcome = await write.apply(self._client, change)
         self._metrics.wrote(change.ref.kind, outcome)
