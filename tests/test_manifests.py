@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from localcluster import LocalCluster
 from sidecarpolicy.api import names
 from sidecarpolicy.settings import Settings
+from stories import readme
 
 Json = dict[str, Any]
 
@@ -69,6 +71,16 @@ def test_the_api_server_calls_where_a_container_listens(cluster: LocalCluster, f
     assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
     open_ports = {each["port"] for rule in objects["NetworkPolicy"]["spec"]["ingress"] for each in rule["ports"]}
     assert open_ports == {each["containerPort"] for each in container["ports"]}
+
+
+def test_the_image_is_the_one_that_the_readme_builds(cluster: LocalCluster) -> None:
+    [deployment] = [item for item in rendered(cluster, "") if item["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    project = tomllib.loads((MANIFESTS.parent / "pyproject.toml").read_text())["project"]
+    [build] = [line for block in readme.blocks("## In the cluster") for line in block.splitlines() if "build" in line]
+
+    assert container["image"] == f"{project['name']}:{project['version']}"
+    assert build == f"docker build -t {container['image']} ."
 
 
 def test_the_container_answers_where_its_probes_ask(cluster: LocalCluster) -> None:

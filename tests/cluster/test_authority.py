@@ -16,6 +16,7 @@ from cluster.objects import Json
 from localcluster import LocalCluster
 from localcluster.waiting import until
 from sidecarpolicy.api import names
+from stories import readme
 
 TABLE: Json = yaml.safe_load((Path(__file__).parent / "authority.yaml").read_text())
 RBAC = "rbac.authorization.k8s.io"
@@ -41,7 +42,7 @@ def here(cluster: LocalCluster, installed: None) -> Iterator[str]:
     cluster.create_namespace(name)
     bound = [item for user, given in TABLE["users"].items() for item in rights(user, given, name)]
     stored = [policy("plain", {}), policy("privileged", {"sidecar": {"securityContext": {"privileged": True}}})]
-    cluster.apply(*bound, *stored, namespace=name)
+    cluster.apply(*bound, *stored, role_of_the_readme(name), namespace=name)
     # Aggregation is a controller's work, and an admission policy is heard of a moment later.
     until(lambda: attempt(cluster, name, {"who": "editor", "get": names.POLICY_PLURAL}).returncode == 0)
     until(lambda: attempt(cluster, name, {"who": "writer", "create": {}}).returncode != 0)
@@ -49,6 +50,13 @@ def here(cluster: LocalCluster, installed: None) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
     everywhere = [item for item in bound if item["kind"] == "ClusterRoleBinding"]
     cluster.kubectl("delete", "clusterrolebinding", *(item["metadata"]["name"] for item in everywhere))
+
+
+def role_of_the_readme(namespace: str) -> Json:
+    """The one that lets somebody write what is dangerous."""
+    [text] = readme.blocks("### Who may do what", "yaml")
+    role: Json = yaml.safe_load(text)
+    return {**role, "metadata": {**role["metadata"], "namespace": namespace}}
 
 
 def rights(user: str, given: Json, namespace: str) -> Iterator[Json]:
@@ -62,6 +70,8 @@ def rights(user: str, given: Json, namespace: str) -> Iterator[Json]:
         yield binding("RoleBinding", user, "Role", user, namespace)
     for role in given.get("roles", []):
         yield binding("RoleBinding", user, "ClusterRole", role, namespace)
+    for role in given.get("own-roles", []):
+        yield binding("RoleBinding", user, "Role", role, namespace)
     for role in given.get("everywhere", []):
         yield binding("ClusterRoleBinding", user, "ClusterRole", role, "")
 
@@ -122,3 +132,11 @@ def test_every_user_of_the_table_tries_something() -> None:
     tried = {row["who"] for row in TABLE["attempts"]}
 
     assert set(TABLE["users"]) == {who for who in tried if not who.startswith("system:")}
+
+
+def test_binding_of_the_readme_is_taken(cluster: LocalCluster) -> None:
+    [block] = readme.blocks("### Who may do what")
+
+    done = readme.run(cluster, f"{block.rstrip()} --dry-run=server")
+
+    assert done.returncode == 0, done.stderr

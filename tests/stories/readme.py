@@ -12,12 +12,12 @@ from localcluster import LocalCluster, binaries
 ROOT = Path(__file__).parents[2]
 
 
-def commands(heading: str) -> list[str]:
-    """Return the blocks of commands under a heading, as they stand there."""
+def blocks(heading: str, language: str = "sh") -> list[str]:
+    """Return the blocks in a language under a heading, as they stand there."""
     _, found, rest = (ROOT / "README.md").read_text().partition(f"\n{heading}\n")
     assert found, f"the README has no {heading}"
     section = re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0]
-    return re.findall(r"^```sh\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
 
 
 def run(cluster: LocalCluster, block: str) -> subprocess.CompletedProcess[str]:

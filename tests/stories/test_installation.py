@@ -22,8 +22,8 @@ Json = dict[str, Any]
 Run = Callable[[str], subprocess.CompletedProcess[str]]
 
 EXAMPLE = readme.ROOT / "examples/log-tailing"
-[INSTALL] = [line for line in readme.commands("## In the cluster")[0].splitlines() if line.startswith("kubectl apply")]
-UNINSTALL, KEEP, LET_GO = readme.commands("### Uninstall")
+[INSTALL] = [line for line in readme.blocks("## In the cluster")[0].splitlines() if line.startswith("kubectl apply")]
+UNINSTALL, KEEP, LET_GO = readme.blocks("### Uninstall")
 
 pytestmark = pytest.mark.xdist_group("own-cluster")
 
