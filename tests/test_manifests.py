@@ -11,7 +11,7 @@ import yaml
 
 from localcluster import LocalCluster
 from sidecarpolicy.api import names
-from sidecarpolicy.settings import Settings
+from sidecarpolicy.settings import Settings, variable
 from stories import readme
 
 Json = dict[str, Any]
@@ -83,31 +83,21 @@ def test_the_image_is_the_one_that_the_readme_builds(cluster: LocalCluster) -> N
     assert build == f"docker build -t {container['image']} ."
 
 
-def test_the_container_answers_where_its_probes_ask(cluster: LocalCluster) -> None:
-    [deployment] = [item for item in rendered(cluster, "") if item["kind"] == "Deployment"]
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
-    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-
-    assert ports["health"] == Settings.read({}).health_port
-    assert {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} == {"health"}
-
-
-UNKNOWN_FLAGS = pytest.mark.xfail(reason="--cert-dir comes with the admission server: take this mark away then")
-
-
-@pytest.mark.parametrize(
-    "folder",
-    [
-        pytest.param(folder, id=folder or "base", marks=[UNKNOWN_FLAGS] if "cert" in folder else [])
-        for folder in KUSTOMIZATIONS
-    ],
-)
-def test_every_flag_of_the_container_is_known(cluster: LocalCluster, folder: str) -> None:
+@pytest.mark.parametrize("folder", [pytest.param(folder, id=folder or "base") for folder in KUSTOMIZATIONS])
+def test_the_container_is_told_what_the_operator_knows(cluster: LocalCluster, folder: str) -> None:
     [deployment] = [item for item in rendered(cluster, folder) if item["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    flags = {argument.partition("=")[0].removeprefix("--") for argument in container.get("args", [])}
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    variables = {each["name"]: each.get("value", "from the pod") for each in container["env"]}
+    flags = dict(argument.removeprefix("--").split("=") for argument in container.get("args", []))
+    known = {variable(field) for field in Settings.model_fields} | {"POD_NAMESPACE"}
 
-    assert {flag.replace("-", "_") for flag in flags} <= Settings.model_fields.keys()
+    settings = Settings.read(variables, **{name.replace("-", "_"): value for name, value in flags.items()})
+
+    assert variables.keys() <= known
+    assert {name.replace("-", "_") for name in flags} <= Settings.model_fields.keys()
+    assert (settings.admission_port, settings.health_port) == (ports["webhook"], ports["health"])
+    assert {container[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} == {"health"}
 
 
 @pytest.mark.parametrize("folder", [pytest.param(folder, id=folder or "base") for folder in KUSTOMIZATIONS])
