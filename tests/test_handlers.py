@@ -24,14 +24,14 @@ async def watchers() -> AsyncIterator[dict[str, asyncio.Task[Literal[True]]]]:
 
 
 async def test_all_watched_is_well(watchers: dict[str, asyncio.Task[Literal[True]]]) -> None:
-    streams = handlers.streams()
+    streams = handlers.streams(print)
     streams.begun.set()
 
     assert handlers.unwatched(streams) == []
 
 
 async def test_a_watcher_that_has_gone_is_named(watchers: dict[str, asyncio.Task[Literal[True]]]) -> None:
-    streams = handlers.streams()
+    streams = handlers.streams(print)
     streams.begun.set()
     gone = [watchers["jobs.v1.batch"], watchers["namespaces.v1"]]
     for one in gone:
@@ -42,4 +42,4 @@ async def test_a_watcher_that_has_gone_is_named(watchers: dict[str, asyncio.Task
 
 
 async def test_what_has_not_begun_is_not_missed() -> None:
-    assert handlers.unwatched(handlers.streams()) == []
+    assert handlers.unwatched(handlers.streams(print)) == []

@@ -75,7 +75,7 @@ class _Parts:
             may_write=lambda: self._elector.may_write,
             metrics=metrics,
         )
-        self._streams = handlers.streams()
+        self._streams = handlers.streams(self._loop.catch_up)
         self._keyring = Keyring()
         self._told_to_stop = asyncio.Event()
         metrics.gauges.is_leader = self._elector.leading.is_set

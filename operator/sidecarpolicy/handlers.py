@@ -81,9 +81,9 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
     memo.stop()
 
 
-def streams() -> Streams:
-    """Return the watches that kopf holds, to know when all of them have begun."""
-    return Streams(frozenset(RESOURCES[kind].path() for kind in WATCHED))
+def streams(lost: Callable[[str], None]) -> Streams:
+    """Return the watches that kopf holds, to know when all of them have begun, and when one was lost for a time."""
+    return Streams({RESOURCES[kind].path(): kind for kind in WATCHED}, lost)
 
 
 async def watch(client: Client, loop: Loop, streams: Streams, stop: Callable[[], object], *, streaming: bool) -> None:

@@ -12,7 +12,7 @@ from localcluster.proxy import FaultProxy
 from sidecarpolicy.cluster import read
 from sidecarpolicy.cluster.client import NotFound, connect
 from sidecarpolicy.cluster.resources import RESOURCES
-from sidecarpolicy.cluster.watch import watch_session
+from sidecarpolicy.cluster.watch import Streams, watch_session
 from sidecarpolicy.controller.metrics import Metrics
 
 Counts = dict[tuple[str, str], float]
@@ -58,7 +58,7 @@ async def test_watches_are_counted_by_what_they_watch(cluster: LocalCluster) -> 
     metrics, query = Metrics(), {"watch": "true", "timeoutSeconds": "1"}
     async with (
         connect(str(cluster.kubeconfig), middlewares=(metrics.follow,)) as client,
-        watch_session(client) as session,
+        watch_session(client, Streams({}, print)) as session,
         session.get(client.credentials.server + RESOURCES["CronJob"].path(), params=query) as answer,
     ):
         await answer.read()

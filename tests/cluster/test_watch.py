@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import aiohttp
@@ -25,7 +26,7 @@ DEPLOYMENTS = ("/apis/apps/v1/deployments", True)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_it_refuses_to_write(client: Client, create: Create, namespace: str, method: str) -> None:
     body = await create(deployment())
-    async with watch_session(client) as session:
+    async with watch_session(client, watching()) as session:
         with pytest.raises(Forbidden, match=f"{method} /apis/apps/v1/namespaces/{namespace}/deployments/web"):
             await session.request(method, client.credentials.server + path_of(body), json={})
 
@@ -37,21 +38,47 @@ async def test_it_refuses_to_write(client: Client, create: Create, namespace: st
 async def test_it_reads_under_a_name_of_its_own(cluster: LocalCluster, namespace: str) -> None:
     async with FaultProxy(cluster) as proxy:
         kubeconfig = await asyncio.to_thread(proxy.kubeconfig_for, namespace, "default")
-        async with connect(str(kubeconfig)) as client, watch_session(client) as session:
+        async with connect(str(kubeconfig)) as client, watch_session(client, watching()) as session:
             await session.get(f"{proxy.server}/version")
 
     assert [one.request.user_agent.partition("/")[0] for one in proxy.seen] == ["sidecarpolicy-watch"]
 
 
 async def test_watches_that_have_begun_are_known(client: Client) -> None:
-    wanted = frozenset({RESOURCES["Deployment"].path(), RESOURCES["Job"].path()})
-    streams = Streams(wanted)
+    streams = watching("Deployment", "Job")
     async with watch_session(client, streams) as session:
         for kind in ("Deployment", "Job"):
             assert not streams.begun.is_set()
             await begin(session, client.credentials.server + RESOURCES[kind].path())
 
     assert streams.begun.is_set()
+
+
+@pytest.mark.parametrize(
+    ("query", "lost"),
+    [
+        pytest.param({"watch": "true", "timeoutSeconds": "1", "resourceVersion": "1"}, False, id="watched-again"),
+        pytest.param({"limit": "1"}, True, id="listed-again"),
+        pytest.param({"limit": "1", "continue": "x"}, False, id="the-next-page"),
+    ],
+)
+async def test_a_list_after_the_first_says_that_a_watch_was_lost(
+    client: Client, query: dict[str, str], lost: bool
+) -> None:
+    told: list[str] = []
+    streams = watching("Job", lost=told.append)
+    url = client.credentials.server + RESOURCES["Job"].path()
+    async with watch_session(client, streams) as session:
+        await (await session.get(url, params={"limit": "1"})).read()
+        await begin(session, url)
+        assert told == []
+        await (await session.get(url, params=query)).read()
+
+    assert told == (["Job"] if lost else [])
+
+
+def watching(*kinds: str, lost: Callable[[str], None] = print) -> Streams:
+    return Streams({RESOURCES[kind].path(): kind for kind in kinds}, lost)
 
 
 async def begin(session: aiohttp.ClientSession, url: str) -> None:
@@ -65,7 +92,7 @@ async def test_watches_that_are_closed_at_once_do_not_run_hot(cluster: LocalClus
     async with FaultProxy(cluster) as proxy:
         proxy.use(Rule(CloseWatch(timedelta(0))))
         kubeconfig = await asyncio.to_thread(proxy.kubeconfig_for, namespace, "default")
-        async with connect(str(kubeconfig)) as client, watch_session(client) as session:
+        async with connect(str(kubeconfig)) as client, watch_session(client, watching()) as session:
             begun = asyncio.get_running_loop().time()
             for _ in range(4):
                 async with session.get(f"{proxy.server}/api/v1/pods", params={"watch": "true"}) as answer:

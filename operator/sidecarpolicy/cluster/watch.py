@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -16,9 +17,9 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 
 
-def watch_session(client: Client, streams: Streams | None = None) -> aiohttp.ClientSession:
+def watch_session(client: Client, streams: Streams) -> aiohttp.ClientSession:
     """Return a session that only reads, and tells `streams` what it watches; whoever takes it closes it."""
-    ours = (_only_reads, Throttle().slow_down, (streams or Streams(frozenset())).note)
+    ours = (_only_reads, Throttle().slow_down, streams.note)
     middlewares = (*ours, *client.middlewares)
     return open_session(client.credentials, agent="sidecarpolicy-watch", connections=0, middlewares=middlewares)
 
@@ -27,8 +28,10 @@ def watch_session(client: Client, streams: Streams | None = None) -> aiohttp.Cli
 class Streams:
     """The watches that have to run before anything may be concluded from what was not heard of."""
 
-    wanted: frozenset[str]
-    """API paths of the lists that are watched."""
+    wanted: Mapping[str, str]
+    """The kinds that are watched, by the API paths of their lists."""
+    lost: Callable[[str], None]
+    """Called with a kind whose watch begins with a list again: what ended meanwhile was not told of."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """All of them have begun."""
     _seen: set[str] = field(default_factory=set)
@@ -36,16 +39,26 @@ class Streams:
     @property
     def awaited(self) -> list[str]:
         """Those that have not begun."""
-        return sorted(self.wanted - self._seen)
+        return sorted(self.wanted.keys() - self._seen)
 
     async def note(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Pass a request on, and note the watch that it begins."""
         response = await handler(request)
-        if response.ok and "watch" in request.url.query:
-            self._seen.add(request.url.path)
-            if self.wanted <= self._seen:
+        path, query = request.url.path, request.url.query
+        if not response.ok:
+            return response
+        if self.begun.is_set() and path in self.wanted and _is_list(query):
+            self.lost(self.wanted[path])
+        if "watch" in query:
+            self._seen.add(path)
+            if self.wanted.keys() <= self._seen:
                 self.begun.set()
         return response
+
+
+def _is_list(query: Mapping[str, str]) -> bool:
+    """Tell whether a request begins a list, be it in pages or at the head of a watch."""
+    return "sendInitialEvents" in query or not ("watch" in query or "continue" in query)
 
 
 async def _only_reads(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -33,7 +33,7 @@ from sidecarpolicy.planning import pods, rollout, status
 from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.selection import Labels
-from sidecarpolicy.planning.workload import Ref, ref_of
+from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
 
 log = structlog.get_logger()
 
@@ -107,11 +107,12 @@ class Loop:
                 self._start(self._judge(body))
             self.is_loaded.set()
             await streams_begun.wait()
+            has_led = self._leading.is_set()
             await self._look_at_everything()
             self.is_synced.set()
             log.info("in sync", workloads=len(self.fleet.known), policies=len(self.book.entries))
-            if not self._leading.is_set():
-                await self._leading.wait()
+            await self._leading.wait()
+            if not has_led:
                 # Who led before us may have ended between the two writes of one change.
                 self._start(self._survey.everything())
             await self._try(self._take_over())
@@ -249,6 +250,20 @@ class Loop:
             self.book.entries[ref].listed = True
         self._touch({ref})
 
+    def catch_up(self, kind: str) -> None:
+        """Find out what went unheard: a watch that was lost for long begins with a new list, which tells no ends."""
+        log.info("watch was lost, so all is looked at again", kind=kind)
+        if kind in KINDS:
+            self._start(self._survey.kind(kind))
+        elif kind != "Namespace":
+            self._start(self._find_gone(kind))
+
+    async def _find_gone(self, kind: str) -> None:
+        there = {body["metadata"]["uid"] for body in await read.policies(self._client)}
+        for ref, entry in list(self.book.entries.items()):
+            if ref.kind == kind and entry.body["metadata"]["uid"] not in there:
+                self.forget_policy(ref, entry.body["metadata"]["uid"])
+
     # One pass.
 
     async def _pass(self) -> timedelta:
@@ -258,9 +273,11 @@ class Loop:
         if now - self._described > _IDLE_LOOK:
             self._dirty |= self.fleet.moving
             self._described = now
-        wave = rollout.next_wave(
+        # In a thread, as is all that takes long with ten thousand workloads: admission must not wait for it.
+        wave = await asyncio.to_thread(
+            rollout.next_wave,
             self.book.policies,
-            self.fleet.startable(now),
+            list(self.fleet.startable(now)),
             frozenset(self.fleet.known[ref].uid for ref in self.fleet.started if ref in self.fleet.known),
             self.fleet.leaving(now),
         )
@@ -285,6 +302,10 @@ class Loop:
                 await self._look_at(one)
             except ClusterError as error:
                 log.warning("pods not seen", workload=str(one.ref), error=error.message)
+            except Exception:
+                # A mistake of ours about one pod must not stop the care for all others.
+                log.exception("pods not understood", workload=str(one.ref))
+                self.fleet.saw(one, pods.Starting("its pods are not understood: see the operator's log"), self._clock())
             finally:
                 self.fleet.looking.discard(one.ref)
 
@@ -320,7 +341,7 @@ class Loop:
             generation = entry.body["metadata"]["generation"]
             after = status.refused(generation, entry.acceptance.message, entry.status, now)
         else:
-            after = status.describe(entry.policy, entry.acceptance, rows, entry.status, now)
+            after = await asyncio.to_thread(status.describe, entry.policy, entry.acceptance, rows, entry.status, now)
         patch = status.difference(entry.status, after)
         if patch:
             written = await write_status(self._client, entry.body, patch)

@@ -27,7 +27,7 @@ class Survey:
         book: Book,
         fleet: Fleet,
         observe: Callable[[Json], None],
-        forget: Callable[[Ref, str], None],
+        forget: Callable[[Ref, str], object],
         give_back: Callable[[Json], None],
     ) -> None:
         self._client = client
@@ -46,6 +46,11 @@ class Survey:
         """Look at every workload of a namespace."""
         for kind in KINDS:
             await self._list(kind, name, None)
+
+    async def kind(self, kind: str) -> None:
+        """Look at every workload of a kind, and find out which are gone."""
+        seen = await self._list(kind, None, None)
+        await self._others({ref for ref in self._fleet.known if ref.kind == kind} - seen, None)
 
     async def policy(self, ref: PolicyRef, namespace: str | None = None) -> None:
         """Look at every workload that a policy selects or has to do with, in the cluster or in one namespace."""
