@@ -202,18 +202,21 @@ def test_help_is_printed_by_another_user(image: Image) -> None:
 
 def test_it_becomes_ready_and_writes_no_file(image: Image, own_cluster: LocalCluster) -> None:
     port = running.free_port()
-    flags = ("--kubeconfig", str(kubeconfig(image, own_cluster)), "--health-port", str(port), "--log-format", "json")
-    with tempfile.TemporaryFile("w+") as log:
+    flags = ["--kubeconfig", str(kubeconfig(image, own_cluster)), "--health-port", str(port)]
+    flags += ["--webhook-port", str(running.free_port()), "--log-format", "json"]
+    log = image.root / "operator.log"
+    with log.open("w") as output:
         process = subprocess.Popen(
-            image.command(*flags), env=image.environment, cwd="/", user=image.user, stderr=log, group=image.user
+            image.command(*flags), env=image.environment, cwd="/", user=image.user, group=image.user, stderr=output
         )
-        try:
-            until(lambda: process.poll() is not None or running.is_ready(port))
-            log.seek(0)
-            assert process.poll() is None, log.read()
-        finally:
-            process.terminate()
-            process.wait()
+    try:
+        until(lambda: process.poll() is not None or running.is_ready(port))
+        assert process.poll() is None, log.read_text()
+        # It has to be a file for TLS, and there is nowhere to write one.
+        until(lambda: "certificate loaded" in log.read_text())
+    finally:
+        process.terminate()
+        process.wait()
 
     assert written_by(image.user) == []
 
