@@ -16,6 +16,7 @@ import running
 from localcluster import LocalCluster
 from localcluster.waiting import until
 from running import Operator
+from sidecarpolicy.api import names
 from stories import readme
 
 Json = dict[str, Any]
@@ -118,12 +119,20 @@ def test_one_command_installs_everything_and_again_changes_nothing(bare: LocalCl
     check(readme.run(bare, INSTALL))
     rollout = ("rollout", "status", "deployment/sidecarpolicy", "--namespace=sidecarpolicy-system", "--timeout=60s")
     assert "successfully rolled out" in bare.kubectl(*rollout)
+    bare.kubectl("patch", "--type=json", *TRUST)
     before = generations(bare)
 
     check(readme.run(bare, INSTALL))
 
     assert generations(bare) == before
     assert bare.kubectl("diff", f"--kustomize={running.MANIFESTS}") == ""
+
+
+TRUST = (
+    f"mutatingwebhookconfiguration/{names.WEBHOOK_CONFIGURATION}",
+    """--patch=[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "AAAA"}]""",
+)
+"""What the operator adds to what is installed."""
 
 
 def generations(cluster: LocalCluster) -> dict[tuple[str, str], int]:
