@@ -47,6 +47,13 @@ def condition(status: dict[str, Any], kind: str) -> str:
     return next((one["status"] for one in status.get("conditions", []) if one["type"] == kind), "Unknown")
 
 
+def ended(pod: dict[str, Any], part: str) -> dict[str, Any]:
+    """How the one container of a part has ended."""
+    [one] = pod["status"][part]
+    found: dict[str, Any] = one["state"]["terminated"]
+    return found
+
+
 class TestWorkloads:
     def test_deployment_with_a_sidecar_is_ready(self, kubectl: Kubectl) -> None:
         applied(kubectl, deployment("web", pod_spec(), replicas=3))
@@ -56,12 +63,18 @@ class TestWorkloads:
         pods = kubectl("get", "pods", "--no-headers").splitlines()
         assert [line.split()[1:3] for line in pods] == [["2/2", "Running"]] * 3
 
-    def test_job_with_a_sidecar_completes(self, kubectl: Kubectl) -> None:
-        applied(kubectl, job("import", pod_spec()))
+    @pytest.mark.parametrize(("image", "code"), [("proxy:1", 0), ("sidecarpolicy.test/ignores-sigterm", 137)])
+    def test_job_completes_when_its_sidecar_has_stopped(self, kubectl: Kubectl, image: str, code: int) -> None:
+        applied(kubectl, job("import", pod_spec(sidecar=image)))
 
         kubectl("wait", "--for=condition=Complete", "job/import", "--timeout=30s")
 
         assert printed(kubectl, "job", "import")["COMPLETIONS"] == "1/1"
+        [made] = json.loads(kubectl("get", "pods", "--selector=job-name=import", "--output=json"))["items"]
+        assert printed(kubectl, "pod", made["metadata"]["name"])["STATUS"] == "Completed"
+        sidecar, app = ended(made, "initContainerStatuses"), ended(made, "containerStatuses")
+        assert (sidecar["exitCode"], app["exitCode"]) == (code, 0)
+        assert sidecar["finishedAt"] >= app["finishedAt"]
 
     def test_job_runs_for_as_long_as_it_says(self, kubectl: Kubectl) -> None:
         slow = job("slow", pod_spec())

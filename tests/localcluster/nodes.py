@@ -11,13 +11,14 @@ Any tag will do where none is named.
     sidecarpolicy.test/never-starts        runs, and its startup probe never succeeds
     sidecarpolicy.test/never-ready         runs, and is never ready
     sidecarpolicy.test/ready-after:3s      runs, and is ready after three seconds
+    sidecarpolicy.test/ignores-sigterm     runs, and is killed (137) when a Job's pod has done its work
     anything else                          runs and is ready at once
 
 What fails among the init containers keeps all that come after it waiting with PodInitializing, as the kubelet does.
-Annotations of a pod:
+When the containers of a Job's pod have ended its sidecars stop, and then the pod has succeeded. Annotations of a pod:
 
     sidecarpolicy.test/ready-after: 3s     the pod is ready after three seconds
-    sidecarpolicy.test/runs-for: 3s        a Job's pod completes after three seconds instead of at once
+    sidecarpolicy.test/runs-for: 3s        a Job's containers end after three seconds instead of at once
 
 A PersistentVolumeClaim without a class gets a volume at once, so that StatefulSets with claims start.
 """
