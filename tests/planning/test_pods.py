@@ -197,6 +197,47 @@ def test_pods_that_do_not_count_are_ignored(change: Any) -> None:
     assert isinstance(see(bad), Starting)
 
 
+def ended(name: str, code: int = 0) -> Json:
+    return {"name": name, "ready": False, "state": {"terminated": {"exitCode": code}}, "restartCount": 0}
+
+
+ONLY_JOBS = Asked(selector="job-name=import", marker="r1", sidecars=("shipper",))
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "sound"),
+    [
+        pytest.param("Never", 0, True, id="that-has-done-its-work"),
+        pytest.param("Never", 1, True, id="that-failed-and-is-not-restarted"),
+        pytest.param("OnFailure", 0, True, id="that-needs-no-restart"),
+        pytest.param("OnFailure", 1, False, id="that-will-be-restarted"),
+        pytest.param("Always", 0, False, id="that-should-run-for-ever"),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [ready("other")]], ids=["alone", "beside-one-that-runs"])
+def test_a_container_of_a_job_has_ended(policy: str, code: int, sound: bool, others: list[Json]) -> None:
+    one = one_pod(app=ended("app", code))
+    one["spec"]["restartPolicy"] = policy
+    one["status"]["containerStatuses"] += others
+
+    assert (see(one, asked=ONLY_JOBS) == Sound()) is sound
+
+
+def test_how_a_sidecar_ends_after_the_work_is_done_is_nobodys_trouble() -> None:
+    one = one_pod(sidecar=ended("shipper", 137), app=ended("app"))
+    one["spec"]["restartPolicy"] = "Never"
+
+    assert see(one, asked=ONLY_JOBS) == Sound()
+
+
+def test_a_sidecar_that_fails_while_one_container_of_a_job_still_works_fails() -> None:
+    one = one_pod(sidecar=waiting("shipper", "CrashLoopBackOff"), app=ended("app"))
+    one["spec"]["restartPolicy"] = "Never"
+    one["status"]["containerStatuses"].append(ready("other"))
+
+    assert isinstance(see(one, asked=ONLY_JOBS), Failing)
+
+
 def test_no_pod_is_sound_where_none_is_expected() -> None:
     assert see(asked=Asked(selector="", marker="r1", sidecars=("s",))) == Sound()
 

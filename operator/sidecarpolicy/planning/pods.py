@@ -93,8 +93,24 @@ def look(pods: Sequence[Json], asked: Asked, now: datetime) -> Look:
 
 
 def _counts(pod: Json) -> bool:
-    phase = (pod.get("status") or {}).get("phase")
-    return "deletionTimestamp" not in pod["metadata"] and phase not in ("Succeeded", "Failed")
+    if "deletionTimestamp" in pod["metadata"] or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return False
+    # Once the app has ended, the kubelet stops the sidecars: how they end is nobody's trouble.
+    own = _own(pod)
+    return not own or not all(_has_ended(pod, state) for state in own)
+
+
+def _own(pod: Json) -> list[Json]:
+    return (pod.get("status") or {}).get("containerStatuses") or []
+
+
+def _has_ended(pod: Json, state: Json) -> bool:
+    """Tell whether a container has ended for good, as those of Jobs do, maybe one long before another."""
+    terminated = (state.get("state") or {}).get("terminated")
+    if not terminated:
+        return False
+    policy = pod["spec"].get("restartPolicy")
+    return bool(policy == "Never" or (policy == "OnFailure" and terminated["exitCode"] == 0))
 
 
 def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Starting]:
@@ -106,7 +122,7 @@ def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Star
     for ours in (*asked.inits, *asked.sidecars):
         what = f"{'sidecar' if ours in asked.sidecars else 'init container'} {ours} of pod {name}"
         yield from _container(pod, inits.pop(ours, None), what, None, now)
-    for state in (*inits.values(), *(status.get("containerStatuses") or ())):
+    for state in (*inits.values(), *(one for one in _own(pod) if not _has_ended(pod, one))):
         what = f"the workload's own container {state['name']} of pod {name}"
         yield from _container(pod, state, what, FailureReason.APP_CONTAINER_FAILS, now)
 
