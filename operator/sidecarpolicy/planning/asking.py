@@ -29,7 +29,7 @@ class Asking:
     excluded: frozenset[str] = names.SYSTEM_NAMESPACES
     """Namespaces where no policy acts."""
     may_convert: bool = False
-    """Admission answers: what is converted stays so, and a Job is born with what policies add."""
+    """Admission answers, so that what is converted stays so when its manifest is applied again."""
     server: tuple[int, int] = (0, 0)
     """The API server's version; as old as can be where nobody asked."""
     number: int = 0

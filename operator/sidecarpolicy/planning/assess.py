@@ -157,12 +157,11 @@ class _Look:
 
     def _held(self, real: Desired, change: Change) -> State | None:
         """Say why the change cannot be written, if it cannot."""
-        asking = self.stakes.asking
         if is_made_by_cron_job(self.body):
-            return of_cron_job(self.body, serves=asking.may_convert)
+            return of_cron_job(self.body)
         if not change.restarts:
             return None
-        return obstacle(self.body, self.template, real.template, asking.server, serves=asking.may_convert)
+        return obstacle(self.body, self.template, real.template, self.stakes.asking.server)
 
     def _said(self, states: States) -> Assessment:
         return Assessment(

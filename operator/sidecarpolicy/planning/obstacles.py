@@ -22,32 +22,34 @@ def owned_by(body: Json, owner: Json) -> State:
     return State(Standing.BLOCKED, BlockReason.OWNED_BY_CONTROLLER, message)
 
 
-def of_cron_job(body: Json, *, serves: bool) -> State:
+def of_cron_job(body: Json) -> State:
     """Say that a Job which a CronJob has made stays as it was made."""
     advice = (
-        "the next one is born with what the policy adds"
-        if serves
-        else "the next one gets what its CronJob carries, so let the policy select the CronJob as well"
+        "Let it finish: the next one is born with what the policy adds if the admission webhook answers then,"
+        " or if the policy selects the CronJob as well"
     )
-    message = f"{ref_of(body)} keeps its template: Kubernetes forbids the change. Let it finish: {advice}"
-    return State(Standing.BLOCKED, BlockReason.TEMPLATE_IMMUTABLE, message)
+    return _immutable(body, advice)
 
 
-def obstacle(body: Json, template: Json, wanted: Json, server: tuple[int, int], *, serves: bool) -> State | None:
-    """Say why a workload's template cannot be changed now; with admission that serves a Job can be made anew."""
+def obstacle(body: Json, template: Json, wanted: Json, server: tuple[int, int]) -> State | None:
+    """Say why a workload's template cannot be changed now."""
     ref = ref_of(body)
     if ref.kind == "Job" and not (is_on_hold(body) and server >= _JOB_RESOURCES and _only_resources(template, wanted)):
+        # Whether admission will answer at that moment nobody knows.
         advice = (
-            "Delete and create the Job again: then it is born with what the policy adds. Or let it finish"
-            if serves
-            else "Let it finish; with the admission webhook installed, Jobs are born with what the policy adds"
+            "Let it finish, or delete and create it again: a Job is born with what the policy adds"
+            " if the admission webhook answers then"
         )
-        message = f"{ref} keeps its template: Kubernetes forbids the change. {advice}"
-        return State(Standing.BLOCKED, BlockReason.TEMPLATE_IMMUTABLE, message)
+        return _immutable(body, advice)
     if ref.kind == "Deployment" and body["spec"].get("paused"):
         message = f"{ref} is paused by its owner: it is changed once `kubectl rollout resume` was run"
         return State(Standing.BLOCKED, BlockReason.WAITING_FOR_RESUME, message)
     return None
+
+
+def _immutable(body: Json, advice: str) -> State:
+    message = f"{ref_of(body)} keeps its template: Kubernetes forbids the change. {advice}"
+    return State(Standing.BLOCKED, BlockReason.TEMPLATE_IMMUTABLE, message)
 
 
 def is_on_hold(job: Json) -> bool:
