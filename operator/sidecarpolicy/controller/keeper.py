@@ -22,6 +22,7 @@ from sidecarpolicy.planning.policy import (
     read_leaving,
     read_policy,
     ref_of,
+    revision_of,
 )
 from sidecarpolicy.planning.status import Acceptance
 
@@ -62,6 +63,10 @@ class Keeper:
 
     def _keep(self, owner: PolicyRef, item: Json) -> None:
         revision = item["metadata"]["name"].rpartition("-")[2]
+        if revision_of(item["data"]) != revision:
+            # Somebody else's: what was added by a policy must not be told by what anybody can make up.
+            log.warning("revision not ours", policy=str(owner), revision=item["metadata"]["name"])
+            return
         self._saved.add((item["metadata"]["labels"][revisions.OWNER_LABEL], revision))
         try:
             self._book.keep(owner, revision, read_content(item["data"]))

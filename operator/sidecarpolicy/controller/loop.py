@@ -192,7 +192,13 @@ class Loop:
             self._start(self._look_again(ref))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(self._try(work))
+        trying = self._try(work)
+        try:
+            self._tasks.create_task(trying)
+        except RuntimeError:
+            # Something broke, and the process is on its way out.
+            trying.close()
+            work.close()
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:
