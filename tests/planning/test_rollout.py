@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import asking, deployment, policy, read, settle, sidecar
+from builders import asking, deployment, job, policy, read, settle, sidecar
 from serving import written
 from sidecarpolicy.planning.assess import Assessment, assess
 from sidecarpolicy.planning.policy import Policy, PolicyRef
@@ -68,6 +68,14 @@ def test_no_more_start_than_allowed(most: int | str, started: int) -> None:
 
     assert len(wave.changes) == started
     assert wave.waiting == 10 - started
+
+
+def test_no_percentage_is_taken_of_jobs_that_have_finished() -> None:
+    body = asked("50%", kinds=["Deployment", "Job"])
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    jobs = [look({**job(f"done-{index}"), "status": done}, body) for index in range(10)]
+
+    assert len(next_wave(by_ref(body), [*jobs, *fleet(4, body)], NOBODY).changes) == 2
 
 
 def test_those_in_flux_take_room() -> None:

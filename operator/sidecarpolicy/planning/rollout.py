@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecarpolicy.planning.assess import Assessment
+from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.policy import Policy, PolicyRef
 
 _DEFAULT_LIMIT = 10
 """For what is left of policies that are gone."""
+_OUT_OF_REACH = (Standing.FINISHED, Standing.OPTED_OUT)
+"""No percentage is taken of them: a thousand Jobs of last week would let everything else restart at once."""
 NOBODY: Mapping[PolicyRef, int] = {}
 
 
@@ -68,7 +70,7 @@ def _room(
     started: frozenset[str],
     leaving: Mapping[PolicyRef, int],
 ) -> dict[PolicyRef, int]:
-    matched = Counter(ref for one in fleet for ref in one.states)
+    matched = Counter(ref for one in fleet for ref, state in one.states.items() if state.standing not in _OUT_OF_REACH)
     in_flux = Counter(leaving)
     refs = policies.keys() | matched.keys() | in_flux.keys()
     for one in fleet:
