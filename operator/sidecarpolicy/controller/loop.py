@@ -17,20 +17,20 @@ from typing import Any
 import structlog
 
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.api.reasons import EventReason
 from sidecarpolicy.cluster import read
 from sidecarpolicy.cluster.client import Client, ClusterError
-from sidecarpolicy.cluster.report import Recorder, Subject, write_status
-from sidecarpolicy.controller.book import Book, Entry
+from sidecarpolicy.cluster.report import Recorder
+from sidecarpolicy.controller.book import Book
 from sidecarpolicy.controller.fleet import Fleet
 from sidecarpolicy.controller.keeper import UNJUDGED, Keeper
+from sidecarpolicy.controller.looker import Looker
 from sidecarpolicy.controller.metrics import Metrics
 from sidecarpolicy.controller.namespaces import Namespaces
 from sidecarpolicy.controller.probe import AdmissionProbe
+from sidecarpolicy.controller.speaker import Speaker
 from sidecarpolicy.controller.survey import Survey
 from sidecarpolicy.controller.writer import Writer
-from sidecarpolicy.planning import pods, rollout, status
-from sidecarpolicy.planning.assess import Assessment, Standing
+from sidecarpolicy.planning import rollout, status
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
@@ -46,7 +46,6 @@ _REST = 10
 _IDLE_LOOK = timedelta(seconds=5)
 """After this long what is on its way is described again, for what only time tells."""
 _JUDGE_AGAIN = 300.0
-_PODS_PER_LOOK = 200
 _LOOKERS = 8
 
 
@@ -85,8 +84,9 @@ class Loop:
         self._writers = writers
         self._dirty: set[PolicyRef] = set()
         self._described = clock()
-        self._looks: asyncio.Queue[Assessment] = asyncio.Queue()
-        metrics.gauges.follow(self.book, self.fleet, clock, writes=self._writer.queued, looks=self._looks.qsize)
+        self._looker = Looker(client, self.fleet, clock, self._writer.tell_failed, self._touch)
+        self._speaker = Speaker(client, self.book, self.fleet, self._keeper, recorder)
+        metrics.gauges.follow(self.book, self.fleet, clock, writes=self._writer.queued, looks=self._looker.queued)
         self._tasks = asyncio.TaskGroup()
         self.is_loaded = asyncio.Event()
         """The policies are known: workloads may be told of."""
@@ -122,7 +122,7 @@ class Loop:
             for _ in range(self._writers):
                 tasks.create_task(self._writer.run())
             for _ in range(_LOOKERS):
-                tasks.create_task(self._look())
+                tasks.create_task(self._looker.run())
             while True:
                 with self._metrics.reconciles.time():
                     spent = await self._pass()
@@ -158,7 +158,7 @@ class Loop:
             self._writer.tell_if_blocked(before, after)
             if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
                 # The next pass would do as well, up to a second later.
-                self._look_soon(after)
+                self._looker.soon(after)
         self._touch(concerned)
 
     def forget(self, ref: Ref, uid: str) -> None:
@@ -239,9 +239,10 @@ class Loop:
     # Looking at workloads anew.
 
     async def _look_at_everything(self) -> None:
+        judged = [entry for entry in self.book.entries.values() if entry.acceptance is not UNJUDGED]
         await self._survey.everything()
-        for entry in self.book.entries.values():
-            entry.listed = entry.acceptance is not UNJUDGED
+        for entry in judged:
+            entry.listed = True
 
     async def _take_over(self) -> None:
         """Do what only the leader may, and go on from what the one before us said."""
@@ -250,10 +251,12 @@ class Loop:
         self.fleet.trust(ready, self._clock())
         self._touch(set(self.book.entries))
 
-    async def _look_again(self, ref: PolicyRef, namespace: str | None = None) -> None:
-        await self._survey.policy(ref, namespace)
-        if ref in self.book.entries:
-            self.book.entries[ref].listed = True
+    async def _look_again(self, ref: PolicyRef) -> None:
+        entry = self.book.entries.get(ref)
+        await self._survey.policy(ref)
+        if entry is not None:
+            # One that was put in its place meanwhile has to be looked for again, which is under way.
+            entry.listed = True
         self._touch({ref})
 
     def catch_up(self, kind: str) -> None:
@@ -291,71 +294,12 @@ class Loop:
             self._writer.start(change)
         await asyncio.sleep(0)
         for one in self.fleet.due(now):
-            self._look_soon(one)
+            self._looker.soon(one)
         spent = self._clock() - now
         dirty, self._dirty = self._dirty, set()
         await asyncio.gather(*(self._say(ref, now) for ref in dirty))
         return spent
 
-    def _look_soon(self, one: Assessment) -> None:
-        self.fleet.looking.add(one.ref)
-        self._looks.put_nowait(one)
-
-    async def _look(self) -> None:
-        while True:
-            one = await self._looks.get()
-            try:
-                await self._look_at(one)
-            except ClusterError as error:
-                log.warning("pods not seen", workload=str(one.ref), error=error.message)
-            except Exception:
-                # A mistake of ours about one pod must not stop the care for all others.
-                log.exception("pods not understood", workload=str(one.ref))
-                self.fleet.saw(one, pods.Starting("its pods are not understood: see the operator's log"), self._clock())
-            finally:
-                self.fleet.looking.discard(one.ref)
-
-    async def _look_at(self, one: Assessment) -> None:
-        if one.asked is None:
-            return
-        found = await read.pods(self._client, one.ref.namespace, one.asked.selector, _PODS_PER_LOOK)
-        seen = pods.look(found, one.asked, self._clock())
-        before = self.fleet.saw(one, seen, self._clock())
-        if isinstance(seen, pods.Failing) and not (isinstance(before, pods.Failing) and before.reason is seen.reason):
-            self._writer.tell_failed(one, seen)
-        self._touch(set(one.states))
-
-    # What users read.
-
     async def _say(self, ref: PolicyRef, now: datetime) -> None:
-        entry = self.book.entries.get(ref)
-        if entry is None or not entry.listed or not self._may_write():
-            return
-        rows = self.fleet.rows(ref, now)
-        try:
-            await self._write_status(entry, rows, now)
-            if entry.policy is not None and entry.policy.deleting and not status.is_restoring(rows, ref):
-                self._tell_unrestored(entry, rows, ref)
-                await self._keeper.let_go(entry)
-        except ClusterError as error:
-            log.warning("status not written", policy=str(ref), error=error.message)
-            self._dirty.add(ref)
-            self._wake.set()
-
-    async def _write_status(self, entry: Entry, rows: list[status.Row], now: datetime) -> None:
-        if entry.policy is None:
-            generation = entry.body["metadata"]["generation"]
-            after = status.refused(generation, entry.acceptance.message, entry.status, now)
-        else:
-            after = await asyncio.to_thread(status.describe, entry.policy, entry.acceptance, rows, entry.status, now)
-        patch = status.difference(entry.status, after)
-        if patch:
-            written = await write_status(self._client, entry.body, patch)
-            entry.body = written or entry.body
-
-    def _tell_unrestored(self, entry: Entry, rows: list[status.Row], ref: PolicyRef) -> None:
-        left = [row.assessment for row in rows if row.assessment.states[ref].standing is Standing.BLOCKED]
-        if left:
-            message = f"{left[0].ref} keeps what the policy added: {left[0].states[ref].message} ({len(left)} in all)"
-            subject = Subject(ref.kind, ref.namespace, ref.name, entry.body["metadata"]["uid"])
-            self._recorder.record(subject, "Warning", EventReason.SIDECARS_BLOCKED, message)
+        if self._may_write() and not await self._speaker.say(ref, now):
+            self._touch({ref})
