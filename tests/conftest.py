@@ -74,7 +74,10 @@ def installed(cluster: LocalCluster) -> None:
 
 @pytest.fixture(scope="session")
 def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:
-    """The one operator of this run, under its own account, shared by all workers; it ends with the last of them."""
+    """The one operator of this run, under its own account, shared by all workers; it ends with the last of them.
+
+    It answers admission for namespaces that carry `running.ADMITTED`.
+    """
     # One for each API server: two would write at the same time.
     server = hashlib.sha256(cluster.server.encode()).hexdigest()[:12]
     directory = Path(tempfile.gettempdir()) / f"sidecarpolicy-operator-{server}"
@@ -83,7 +86,7 @@ def operator(cluster: LocalCluster, installed: None) -> Iterator[Operator]:
             shared = Operator.attach(directory)
         except OSError:
             make_way(directory)
-            shared = Operator.start(running.kubeconfig(cluster), directory)
+            shared = Operator.start(running.kubeconfig(cluster), directory, *running.admission(cluster))
     with shared:
         yield shared
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -16,7 +17,10 @@ from typing import Any, Self
 import yaml
 
 from localcluster import LocalCluster
+from localcluster.certificates import Authority
 from localcluster.holding import Hold
+from sidecarpolicy.api import names
+from sidecarpolicy.api.webhook import PATH, configuration
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 ACCOUNT = "sidecarpolicy"
@@ -24,6 +28,9 @@ SYSTEM_NAMESPACE = "sidecarpolicy-system"
 CRDS = ("sidecarpolicies.sidecarpolicy.dev", "clustersidecarpolicies.sidecarpolicy.dev")
 OF_PODS = frozenset({"Deployment", "MutatingWebhookConfiguration"})
 """Where no pod can be reached, operators are processes, and the API server is to call none by a Service."""
+
+ADMITTED = {"sidecarpolicy.test/admission": "on"}
+"""The labels of a namespace for which the API server asks the shared operator of a run."""
 
 PATIENCE = 60.0
 PAUSE = 0.05
@@ -154,6 +161,19 @@ def _over_its_limit() -> dict[str, Any]:
 def kubeconfig(cluster: LocalCluster) -> Path:
     """Return a kubeconfig of the operator's own account, with the rights that the manifests give it."""
     return cluster.kubeconfig_for(SYSTEM_NAMESPACE, ACCOUNT)
+
+
+def admission(cluster: LocalCluster) -> tuple[str, ...]:
+    """Have the API server call an operator for labelled namespaces, and return the flags by which it answers."""
+    directory, port, authority = cluster.directory / "webhook", free_port(), Authority()
+    directory.mkdir(exist_ok=True)
+    authority.server().write(directory, "tls")
+    bundle = base64.b64encode(authority.certificate.encode()).decode()
+    called = {"url": f"https://127.0.0.1:{port}{PATH}", "caBundle": bundle}
+    body = configuration("sidecarpolicy-tests", called, names.SYSTEM_NAMESPACES)
+    body["webhooks"][0]["namespaceSelector"]["matchLabels"] = ADMITTED
+    cluster.apply(body)
+    return "--webhook-port", str(port), "--cert-dir", str(directory)
 
 
 def is_ready(port: int) -> bool:

@@ -98,12 +98,25 @@ class Author:
     def applies(self, *changes: Change) -> Done:
         """Change the manifest and apply it."""
         self._edit(changes)
-        return self._send("apply", *(["--server-side"] if self.way == SERVER else []))
+        return self._send("apply", *self._how)
 
     def replaces(self, *changes: Change) -> Done:
         """Change the manifest and put it in the place of what is there."""
         self._edit(changes)
         return self._send("replace", *(["--save-config"] if self.way == CLIENT else []))
+
+    def previews(self) -> Json:
+        """What the API server would make of the manifest."""
+        body: Json = json.loads(self._send("apply", *self._how, "--dry-run=server", "--output=json").stdout)
+        return body
+
+    def compares(self) -> str:
+        """What an apply would change, as kubectl shows it."""
+        return self._send("diff", *self._how).stdout
+
+    @property
+    def _how(self) -> tuple[str, ...]:
+        return ("--server-side",) if self.way == SERVER else ()
 
     def _edit(self, changes: tuple[Change, ...]) -> None:
         self.body = copy.deepcopy(self.body)

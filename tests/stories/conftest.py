@@ -2,11 +2,15 @@
 
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+import running
 from localcluster import LocalCluster
+from localcluster.waiting import until
 from running import Operator
+from sidecarpolicy.api import names
 from world import World
 
 # Before they are imported: their asserts say what they compared.
@@ -25,3 +29,22 @@ def stage(cluster: LocalCluster, operator: Operator, namespace: str) -> Iterator
     for world in worlds:
         world.close()
     cluster.kubectl("delete", "namespace", beside, "--wait=false")
+
+
+@pytest.fixture
+def admitted(stage: Stage) -> Stage:
+    """The same where the API server asks the operator about every workload."""
+    cluster = stage.world.cluster
+    for namespace in (stage.world.namespace, stage.beside.namespace):
+        labels = (f"{key}={value}" for key, value in running.ADMITTED.items())
+        cluster.kubectl("label", "namespace", namespace, *labels)
+        # It takes the API server a moment to hear of the label.
+        until(partial(is_asked_about, cluster, namespace))
+    return stage
+
+
+def is_asked_about(cluster: LocalCluster, namespace: str) -> bool:
+    """Tell whether the operator hears of workloads in a namespace."""
+    probe = ("create", "deployment", "probe", "--image=probe", "--dry-run=server")
+    flags = (f"--field-manager={names.PROBE_MANAGER}", f"--namespace={namespace}")
+    return names.PROBE_ANSWER in cluster.run_kubectl(*probe, *flags).stderr

@@ -68,6 +68,15 @@ class Stage:
         self.wait()
         return self.pairs
 
+    def bear(self, ways: Sequence[str], *manifests: Json, **fields: Any) -> tuple[Pair, ...]:
+        """Create the policy, then a pair for each manifest and way, which admission injects."""
+        self.world.create(policy(**fields))
+        self.world.until_ready(POLICY)
+        self.pairs = tuple(self._pair(way, manifest) for manifest in manifests for way in ways)
+        self.do(Author.applies)
+        self.settle()
+        return self.pairs
+
     def _pair(self, way: str, manifest: Json) -> Pair:
         body = named(manifest, f"{manifest['kind'].lower()}-{way}")
         return Pair(Author(self.world, way, body), Author(self.beside, way, body))
