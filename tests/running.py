@@ -176,6 +176,11 @@ def admission(cluster: LocalCluster) -> tuple[str, ...]:
     return "--webhook-port", str(port), "--cert-dir", str(directory)
 
 
+def called_here() -> tuple[str, str]:
+    """Return the flags by which an API server on this machine calls an operator whenever a workload is created."""
+    return "--webhook-url", f"https://127.0.0.1:{free_port()}{PATH}"
+
+
 def is_ready(port: int) -> bool:
     """Tell whether an operator that answers at this port has looked at everything once."""
     try:

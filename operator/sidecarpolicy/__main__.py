@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from sidecarpolicy import handlers, logs
 from sidecarpolicy.admission import server
-from sidecarpolicy.admission.development import called_at
+from sidecarpolicy.admission.development import called_at, wait_until_reached
 from sidecarpolicy.admission.keyring import Keyring
 from sidecarpolicy.admission.mounted import MountedCertificate
 from sidecarpolicy.admission.mutate import Mutator
@@ -113,9 +113,9 @@ class _Parts:
     async def _look_after_certificate(self) -> None:
         settings, connection = self._settings, self._connection
         if settings.webhook_url:
-            async with called_at(
-                settings.webhook_url, connection, self._keyring, excluded=settings.excluded, now=now()
-            ):
+            url, excluded = settings.webhook_url, settings.excluded
+            async with called_at(url, connection, self._keyring, excluded=excluded, now=now()):
+                await wait_until_reached(url, connection, excluded=excluded)
                 await asyncio.Event().wait()
         elif settings.cert_dir:
             await MountedCertificate(self._keyring, settings.cert_dir).run()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -15,12 +17,17 @@ from sidecarpolicy.admission.bundle import Life, make
 from sidecarpolicy.admission.keyring import Keyring
 from sidecarpolicy.api.webhook import configuration
 from sidecarpolicy.cluster import webhook
-from sidecarpolicy.cluster.client import Client
+from sidecarpolicy.cluster.client import Client, ClusterError
 
 log = structlog.get_logger(__name__)
 
 _LIFE = Life(timedelta(days=365), timedelta(days=365))
 """Nobody renews it: it ends with the process."""
+_ASKED_IN = "default"
+"""Every cluster has this namespace."""
+_PAUSE = 1.0
+_PATIENCE = 5
+"""Times that we ask in vain before we say so: an API server takes a moment to hear of a new configuration."""
 
 
 @asynccontextmanager
@@ -39,3 +46,23 @@ async def called_at(
         yield
     finally:
         await webhook.withdraw(client, name)
+
+
+async def wait_until_reached(url: str, client: Client, *, excluded: Collection[str]) -> None:
+    """Return when the API server reaches us; as long as it does not, nobody else would say so."""
+    if _ASKED_IN in excluded:
+        return
+    try:
+        for asked in itertools.count(1):
+            if await webhook.reaches(client, _ASKED_IN):
+                break
+            if asked == _PATIENCE:
+                log.warning(
+                    "the API server does not reach us, so workloads are created as their authors wrote them",
+                    url=url,
+                    advice="is this machine known by that name inside the cluster, and does its firewall let us in?",
+                )
+            await asyncio.sleep(_PAUSE)
+        log.info("the API server reaches us", url=url)
+    except ClusterError as error:
+        log.warning("not known whether the API server reaches us", error=error.message)

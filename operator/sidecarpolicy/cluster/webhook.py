@@ -15,6 +15,18 @@ from sidecarpolicy.planning.workload import Ref
 
 _SECRETS = RESOURCES["Secret"]
 _CONFIGURATIONS = RESOURCES["MutatingWebhookConfiguration"]
+_PROBE = {"dryRun": "All", "fieldManager": names.PROBE_MANAGER}
+_LABELS = {"app.kubernetes.io/name": names.PROBE_MANAGER}
+_NEVER_CREATED = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"generateName": f"{names.PROBE_MANAGER}-"},
+    "spec": {
+        "replicas": 0,
+        "selector": {"matchLabels": _LABELS},
+        "template": {"metadata": {"labels": _LABELS}, "spec": {"containers": [{"name": "none", "image": "none"}]}},
+    },
+}
 
 
 async def read_secret(client: Client, namespace: str) -> Json | None:
@@ -62,9 +74,20 @@ async def serves(client: Client, ref: Ref) -> bool:
     """Tell whether the API server reaches our admission, by a dry run that asks for no change."""
     warnings: list[str] = []
     path = RESOURCES[ref.kind].path(ref.namespace, ref.name)
-    query = {"dryRun": "All", "fieldManager": names.PROBE_MANAGER}
     with suppress(NotFound):
-        await client.request("PATCH", path, query=query, body={}, content_type=MERGE_PATCH, warnings=warnings)
+        await client.request("PATCH", path, query=_PROBE, body={}, content_type=MERGE_PATCH, warnings=warnings)
+    return _is_answered(warnings)
+
+
+async def reaches(client: Client, namespace: str) -> bool:
+    """Tell whether the API server reaches our admission, by a dry run of a Deployment that is never created."""
+    warnings: list[str] = []
+    path = RESOURCES["Deployment"].path(namespace)
+    await client.request("POST", path, query=_PROBE, body=_NEVER_CREATED, warnings=warnings)
+    return _is_answered(warnings)
+
+
+def _is_answered(warnings: list[str]) -> bool:
     return any(names.PROBE_ANSWER in warning for warning in warnings)
 
 
