@@ -70,12 +70,12 @@ def _up_to_date(policy: Policy, counted: Tally) -> Condition:
     if not counted["matched"]:
         return kind, "True", Reason.NO_WORKLOADS_MATCHED, _nobody(counted)
     away = f"; {_workloads(counted['optedOut'])} opted out: see status.notes" if counted["optedOut"] else ""
-    return kind, "True", Reason.UP_TO_DATE, f"{_workloads(counted['upToDate'])} up to date{away}"
+    return kind, "True", Reason.UP_TO_DATE, f"{_workloads(counted['upToDate'])} up to date{_finished(counted)}{away}"
 
 
 def _ready(policy: Policy, counted: Tally) -> Condition:
     kind, todo = ConditionType.READY, counted.todo
-    done = f"{counted.settled} of {counted['matched'] - counted['finished']} settled"
+    done = f"{counted.settled} of {counted['matched'] - counted['finished']} settled{_finished(counted)}"
     if counted.failures:
         first = counted.failures[0]
         return kind, "False", Reason.FAILED, f"{done}, {counted['failed']} failed; {first.ref}: {first.message}"
@@ -141,6 +141,11 @@ def _nobody(counted: Tally) -> str:
     if not away:
         return "no workload is selected"
     return f"every selected workload is opted out by {names.INJECT_ANNOTATION}: see status.notes ({_workloads(away)})"
+
+
+def _finished(counted: Tally) -> str:
+    finished = counted["finished"]
+    return f", {finished} finished" if finished else ""
 
 
 def _workloads(count: int) -> str:
