@@ -78,7 +78,8 @@ def _keep(cluster: LocalCluster) -> None:
         directory = Path(scratch) / "operator"
         with console.status("Installing the CRDs and starting the operator"):
             running.install(cluster)
-            operator = Operator.start(running.kubeconfig(cluster), directory)
+            # Its own account may not have the API server call it, so that it runs as the admin.
+            operator = Operator.start(cluster.kubeconfig, directory, *running.called_here())
         with operator:
             _welcome(cluster)
             _follow(operator, Log(directory / "operator.log"))
@@ -89,8 +90,9 @@ def _welcome(cluster: LocalCluster) -> None:
         console.print(f'\n[bold]export PATH="$PATH:{binaries.compiled()}"[/]  # you have no kubectl yet')
     console.print(f"\n[bold]export KUBECONFIG={cluster.kubeconfig}[/]", soft_wrap=True)
     console.print(
-        "\nInstalled: both CRDs, the operator's account and rights, the admission policies."
-        "\nRunning: API server, etcd, controllers, simulated nodes, and the operator under its own account.\nTry:"
+        "\nInstalled: both CRDs, roles for people, the admission policies."
+        "\nRunning: API server, etcd, controllers, simulated nodes, and the operator, which the API server asks"
+        " whenever a workload is created or changed.\nTry:"
     )
     for line in EXAMPLES:
         console.print(f"  {line}")

@@ -1,4 +1,4 @@
-"""The story in seven chapters; what should be true at the end of each is checked, not only shown."""
+"""The story in chapters; what should be true at the end of each is checked, not only shown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SHOP = "shop"
 POLICY = "log-shipper"
 RIVAL = "vector-shipper"
 JOB = "job/stock-import"
+NEW_DEPLOYMENT = "deployment/gifts"
+NEW_JOB = "job/gift-export"
 SHOWN = "deployment/catalog"
 
 
@@ -37,6 +39,7 @@ class Story:
         self._a_policy_is_applied()
         after = self._workloads_roll_out()
         self._what_there_is_now(before, after)
+        self._what_is_new()
         self._what_cannot_be()
         self._the_policy_goes(before)
 
@@ -49,7 +52,7 @@ class Story:
     def _others_run_workloads(self) -> Sight:
         self._screen.chapter(
             "Other teams run their workloads",
-            "Four of them carry the label [bold]logs=shipped[/]; intranet does not. Nobody knows of sidecars yet.",
+            "Four carry the label [bold]logs=shipped[/], intranet and a Job do not. Nobody knows of sidecars yet.",
         )
         self._cluster.create_namespace(SHOP)
         self._apply("shop.yaml")
@@ -78,13 +81,30 @@ class Story:
             selected = "logs" in one.body["metadata"]["labels"]
             _expect(("+shipper" in one.containers) == selected, f"{name} has {', '.join(one.containers)}")
 
+    def _what_is_new(self) -> None:
+        self._screen.chapter(
+            "What is new is born with it",
+            "A team applies a Deployment and a Job as it always did, and the API server asks the operator while it"
+            " creates them. The Deployment makes one ReplicaSet, not two; the Job completes, and its sidecar stops.",
+        )
+        self._apply("newcomers.yaml")
+        sight = self._watch(_are_there, "the Deployment runs and the Job is complete")
+        line = f"get replicasets,jobs,pods -n {SHOP} -l team=gifts"
+        shown = self._cluster.kubectl(*line.split())
+        self._screen.command(f"kubectl {line}", shown.replace("\n\n", "\n"))
+        made = [row for row in shown.splitlines() if row.startswith("replicaset.apps/gifts-")]
+        _expect(len(made) == 1, f"{NEW_DEPLOYMENT} has made {len(made)} ReplicaSets")
+        for name in (NEW_DEPLOYMENT, NEW_JOB):
+            containers = sight.workloads[name].containers
+            _expect(containers[0] == "+shipper", f"{name} has {', '.join(containers)}")
+
     def _what_cannot_be(self) -> None:
         self._screen.chapter(
             "What cannot be is said",
-            "A Job that runs already is selected too, and another policy brings a sidecar of the same name:",
+            "A Job that runs already gets the label, and another policy brings a sidecar of the same name:",
         )
         self._screen.yaml((SCENES / "rival.yaml").read_text())
-        self._apply("running-job.yaml")
+        self._cluster.kubectl("label", f"--namespace={SHOP}", JOB, "logs=shipped")
         self._apply("rival.yaml")
         sight = self._watch(_is_said, "the Job and the conflict are reported")
         for one in sight.policies[POLICY]["status"]["blocks"]:
@@ -100,7 +120,8 @@ class Story:
         after = self._watch(lambda sight: sight.is_settled and not sight.policies, "the workloads are restored")
         self._screen.say("Compared with chapter 1, as the API server has them:")
         for name, one in after.workloads.items():
-            self._compare(before.workloads[name], one)
+            if name in before.workloads:
+                self._compare(before.workloads[name], one)
 
     def _compare(self, before: Workload, after: Workload) -> None:
         same_template = json.dumps(before.template) == json.dumps(after.template)
@@ -108,6 +129,12 @@ class Story:
         _expect(before.revisions == after.revisions, f"{after.name} has pods of {after.revisions}")
         size, revision = len(json.dumps(after.template)), ", ".join(after.revisions)
         self._screen.say(f"[green]✓[/] {after.name:20} same template, {size} bytes; pods of {revision}")
+
+
+def _are_there(sight: Sight) -> bool:
+    job = sight.workloads.get(NEW_JOB)
+    completed = job is not None and job.body.get("status", {}).get("succeeded") == 1
+    return completed and sight.is_settled and is_ready(sight.policies[POLICY])
 
 
 def _is_said(sight: Sight) -> bool:
