@@ -47,7 +47,8 @@ async def operate(settings: Settings) -> None:
     """Run until told to stop; whatever breaks ends the process, and its supervisor starts it anew."""
     metrics = Metrics()
     logging.getLogger().addHandler(metrics.lines)
-    async with client.connect(settings.kubeconfig, settings.context, (metrics.follow,)) as connection:
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+    async with client.connect(settings.kubeconfig, settings.context, (metrics.follow,), identity) as connection:
         version = await read.version(connection)
         log.info("connected", server=connection.credentials.server, version=".".join(map(str, version)))
         missing = await read.missing_permissions(connection, settings.namespace)
@@ -63,17 +64,16 @@ class _Parts:
         self._settings = settings
         self._connection = connection
         self._metrics = metrics
-        host = socket.gethostname()
-        self._elector = Elector(connection, now, namespace=settings.namespace, identity=f"{host}_{uuid.uuid4()}")
+        self._elector = Elector(connection, now, namespace=settings.namespace, identity=connection.identity)
+        connection.may_write = lambda: self._elector.may_write
         self._loop = Loop(
             connection,
-            Recorder(connection, instance=host, clock=now),
+            Recorder(connection, instance=socket.gethostname(), clock=now),
             now,
             namespace=settings.namespace,
             excluded=settings.excluded,
             writers=settings.writers,
             leading=self._elector.leading,
-            may_write=lambda: self._elector.may_write,
             metrics=metrics,
         )
         self._streams = handlers.streams(self._loop.catch_up)

@@ -6,6 +6,7 @@ ClusterError
 ├── Expired        410: a list's continue token is too old
 ├── Invalid        422, 400 and the like: the API server understood and refuses
 ├── Forbidden      401, 403: not allowed, by RBAC or by an admission webhook
+├── NotLeading     it was not sent: only the replica that leads may write
 └── Unavailable    429, 5xx, timeouts, cut connections: nothing is said about the request itself
 """
 
@@ -16,7 +17,7 @@ import asyncio
 import json
 import random
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -75,6 +76,10 @@ class Forbidden(ClusterError):
     """We may not, says RBAC or an admission webhook."""
 
 
+class NotLeading(ClusterError):
+    """It was not sent: another replica leads by now, or soon may."""
+
+
 class Unavailable(ClusterError):
     """No answer about the request itself; `unknown` says that it may have been carried out nevertheless."""
 
@@ -94,11 +99,16 @@ class Client:
         session: aiohttp.ClientSession,
         account: credentials.Credentials,
         middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+        identity: str = "",
     ) -> None:
         self._session = session
         self.credentials = account
+        self.identity = identity
+        """Which of several replicas this is, since all have one account."""
         self.middlewares = middlewares
         """What every request passes, that of the watches too."""
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked right before each write: after a standstill of the process another replica may lead."""
 
     async def request(
         self,
@@ -111,14 +121,18 @@ class Client:
         timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
         attempts: int = _ATTEMPTS,
         warnings: list[str] | None = None,
+        by_leader_only: bool = True,
     ) -> Json:
         """Return the answer; what certainly did not happen is tried again, a write that may have happened never.
 
-        `warnings` takes up what the API server, or admission, has to say of the request.
+        `warnings` takes up what the API server, or admission, has to say of the request. A write is `by_leader_only`
+        unless every replica may send it.
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         changes = method != "GET" and "dryRun" not in (query or {})
         for attempt in range(attempts):
+            if changes and by_leader_only and not self.may_write():
+                raise NotLeading(f"{method} {path} is not sent: this replica does not lead")
             try:
                 return await self._send(method, path, query, data, content_type, timeout, warnings)
             except Unavailable as error:
@@ -160,6 +174,7 @@ async def connect(
     kubeconfig: str | None = None,
     context: str | None = None,
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
+    identity: str = "",
 ) -> AsyncIterator[Client]:
     """Open the connection pool; without a kubeconfig it is found as kubectl and other controllers do."""
     # asyncio sets a quarter of a megabyte aside for each connection, and uses all of it for every long answer.
@@ -168,15 +183,18 @@ async def connect(
         account = await credentials.load(kubeconfig, context)
     except credentials.MISTAKES as error:
         raise ClusterError(f"cannot read how to reach a cluster: {error}") from error
-    session = open_session(account, agent="sidecarpolicy", connections=_CONNECTIONS, middlewares=middlewares)
+    session = open_session(
+        account, agent="sidecarpolicy", identity=identity, connections=_CONNECTIONS, middlewares=middlewares
+    )
     async with session:
-        yield Client(session, account, middlewares)
+        yield Client(session, account, middlewares, identity)
 
 
 def open_session(
     account: credentials.Credentials,
     *,
     agent: str,
+    identity: str,
     connections: int,
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = (),
 ) -> aiohttp.ClientSession:
@@ -185,7 +203,7 @@ def open_session(
         connector=aiohttp.TCPConnector(limit=connections, ssl=account.tls),
         middlewares=(*middlewares, account.sign),
         headers={
-            "User-Agent": f"{agent}/{version('sidecarpolicy')}",
+            "User-Agent": f"{agent}/{version('sidecarpolicy')}" + (f" ({identity})" if identity else ""),
             "Accept": JSON,
             # Near the API server, packing and unpacking a list costs both sides more than its bytes do.
             "Accept-Encoding": "identity",

@@ -196,6 +196,7 @@ class Elector:
             # Half of it, as a connection that is dead must leave time for another.
             timeout=self._times.deadline.total_seconds() / 2,
             attempts=1,
+            by_leader_only=False,
         )
 
 

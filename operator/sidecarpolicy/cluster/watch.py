@@ -21,7 +21,13 @@ def watch_session(client: Client, streams: Streams) -> aiohttp.ClientSession:
     """Return a session that only reads, and tells `streams` what it watches; whoever takes it closes it."""
     ours = (_only_reads, Throttle().slow_down, streams.note)
     middlewares = (*ours, *client.middlewares)
-    return open_session(client.credentials, agent="sidecarpolicy-watch", connections=0, middlewares=middlewares)
+    return open_session(
+        client.credentials,
+        agent="sidecarpolicy-watch",
+        identity=client.identity,
+        connections=0,
+        middlewares=middlewares,
+    )
 
 
 @dataclass

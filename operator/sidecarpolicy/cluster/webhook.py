@@ -44,11 +44,13 @@ async def save_secret(client: Client, namespace: str, data: Mapping[str, bytes],
     encoded = {key: b64encode(value).decode() for key, value in data.items()}
     with suppress(Conflict):
         if found is None:
-            await client.request("POST", _SECRETS.path(namespace), query=AS_US, body=_secret(encoded))
+            made = _secret(encoded)
+            await client.request("POST", _SECRETS.path(namespace), query=AS_US, body=made, by_leader_only=False)
             return
         path = _SECRETS.path(namespace, names.WEBHOOK_SECRET)
         with suppress(NotFound):
-            await client.request("PUT", path, query=AS_US, body={**found, "data": encoded})
+            changed = {**found, "data": encoded}
+            await client.request("PUT", path, query=AS_US, body=changed, by_leader_only=False)
 
 
 async def trust(
@@ -95,13 +97,13 @@ async def announce(client: Client, configuration: Json) -> None:
     """Have the API server call us as a configuration of our own says; one of that name is replaced."""
     path = _CONFIGURATIONS.path(name=configuration["metadata"]["name"])
     query = {**AS_US, "force": "true"}
-    await client.request("PATCH", path, query=query, body=configuration, content_type=APPLY_PATCH)
+    await client.request("PATCH", path, query=query, body=configuration, content_type=APPLY_PATCH, by_leader_only=False)
 
 
 async def withdraw(client: Client, name: str) -> None:
     """Take back what was announced."""
     with suppress(NotFound):
-        await client.request("DELETE", _CONFIGURATIONS.path(name=name))
+        await client.request("DELETE", _CONFIGURATIONS.path(name=name), by_leader_only=False)
 
 
 async def _get(client: Client, path: str) -> Json | None:

@@ -62,7 +62,6 @@ class Loop:
         excluded: frozenset[str],
         writers: int,
         leading: asyncio.Event,
-        may_write: Callable[[], bool],
         metrics: Metrics,
     ) -> None:
         self._client = client
@@ -73,12 +72,10 @@ class Loop:
         self.fleet = Fleet()
         self._leading = leading
         """Whoever does not lead looks on, answers admission, and writes nothing."""
-        self._may_write = may_write
-        """Asked before each write: right after a standstill another may lead already."""
         self._keeper = Keeper(client, self.book, namespace, leading)
         self._wake = asyncio.Event()
         self._metrics = metrics
-        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch, metrics, may_write)
+        self._writer = Writer(client, self.fleet, recorder, clock, self.observe, self._touch, metrics)
         self._survey = Survey(client, self.book, self.fleet, self.observe, self.forget, self._give_back)
         self._probe = AdmissionProbe(client, self.book, self.fleet, lambda ref: self._start(self._look_again(ref)))
         self._writers = writers
@@ -301,5 +298,5 @@ class Loop:
         return spent
 
     async def _say(self, ref: PolicyRef, now: datetime) -> None:
-        if self._may_write() and not await self._speaker.say(ref, now):
+        if not await self._speaker.say(ref, now):
             self._touch({ref})

@@ -46,7 +46,6 @@ class Writer:
         observe: Callable[[Json], None],
         done: Callable[[set[PolicyRef]], None],
         metrics: Metrics,
-        may_write: Callable[[], bool],
     ) -> None:
         self._client = client
         self._fleet = fleet
@@ -55,7 +54,6 @@ class Writer:
         self._observe = observe
         self._done = done
         self._metrics = metrics
-        self._may_write = may_write
         self._queue: asyncio.Queue[Change | Json] = asyncio.Queue()
         self._writes = Writes()
         self._fights: defaultdict[str, int] = defaultdict(int)
@@ -94,7 +92,7 @@ class Writer:
         try:
             await self._send(change)
         except ClusterError as error:
-            log.warning("workload not read", workload=str(change.ref), error=error.message)
+            log.warning("change put off", workload=str(change.ref), error=error.message)
             self._rest(change)
         finally:
             self._fleet.started.discard(change.ref)
@@ -113,7 +111,7 @@ class Writer:
         if before is None or before.change is not change:
             # It was assessed anew while it waited for its turn.
             return
-        if await self._is_fought(change) or not self._may_write():
+        if await self._is_fought(change):
             return
         outcome = await write.apply(self._client, change)
         self._metrics.wrote(change.ref.kind, outcome)
