@@ -1,4 +1,4 @@
-"""Each example as its reader runs it: applied, Ready, and taken away again without a trace."""
+"""Each example as its reader runs it: applied, Ready, and taken away again without a trace; with admission and not."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from localcluster.waiting import until
 from sidecarpolicy.api import names
 from sidecarpolicy.planning import pods
 from sidecarpolicy.planning.workload import KINDS, template_of
-from world import World, condition
+from stories.stage import Stage
+from world import World
 
 Json = dict[str, Any]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-BLOCKED = {
-    "cloud-sql-proxy-job": ("TemplateImmutable", "Kubernetes"),
-    "job-with-sidecar": ("TemplateImmutable", "Kubernetes"),
-    "convert-legacy": ("AdmissionUnavailable", "webhook"),
-}
-READY = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir() and folder.name not in BLOCKED)
+ALL = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
+NEED_ADMISSION = {"cloud-sql-proxy-job", "convert-legacy", "job-with-sidecar"}
 
 
 def objects(example: str, file: str) -> list[Json]:
@@ -90,8 +87,8 @@ GET_NOTHING = {"wishlist-mailer"}
 """It declares no port that a probe could ask; its example is about that."""
 
 
-@pytest.mark.parametrize("example", READY)
-def test_example_becomes_ready_and_leaves_no_trace(world: World, example: str) -> None:
+@pytest.mark.parametrize("example", sorted(set(ALL) - NEED_ADMISSION))
+def test_example_becomes_ready_without_admission_and_leaves_no_trace(world: World, example: str) -> None:
     workloads, policy = workloads_of(example), policy_of(example)
     kind = workloads[0][0]
     world.kubectl("apply", f"--filename={EXAMPLES / example / 'workload.yaml'}")
@@ -123,23 +120,42 @@ def without_history(body: Json) -> Json:
     return {**body, "metadata": {key: value for key, value in body["metadata"].items() if key != "managedFields"}}
 
 
-@pytest.mark.parametrize(("example", "reason", "word"), [(name, *said) for name, said in sorted(BLOCKED.items())])
-def test_example_that_needs_admission_says_so(world: World, example: str, reason: str, word: str) -> None:
-    kind, name = workloads_of(example)[0]
-    # Kept running, so that the policy finds it.
-    world.apply(*map(running_for_long, objects(example, "workload.yaml")))
-    world.kubectl("apply", f"--filename={EXAMPLES / example / 'policy.yaml'}")
-    before = template_of(world.get(kind, name))
-    policy = world.until_says(policy_of(example), Ready="Blocked", WorkloadsUpToDate="Blocked", Stalled="True")
+def test_every_example_becomes_ready_by_kubectl_apply_alone_and_is_born_once(admitted: Stage) -> None:
+    world, beside = admitted.world, admitted.beside
+    workloads = [each for example in ALL for each in workloads_of(example)]
+    world.kubectl("apply", *files("policy.yaml"))
+    world.kubectl("wait", "--for=condition=Accepted", "sidecarpolicies", "--all", "--timeout=60s")
+    for one in (world, beside):
+        one.kubectl("apply", *files("workload.yaml"))
+    # Everything there is has been seen by every policy.
+    for example in ALL:
+        world.until_says(policy_of(example), Ready="True", WorkloadsUpToDate="UpToDate")
+    world.kubectl("wait", "--for=condition=Complete", "jobs", "--all", "--timeout=60s")
 
-    entry = policy["status"]["blocks"][0]
-    assert (entry["kind"], entry["name"], entry["reason"]) == (kind, name, reason)
-    assert word in entry["message"]
-    assert condition(policy, "Accepted")["status"] == "True"
-    assert template_of(world.get(kind, name)) == before
+    for kind, name in workloads:
+        assert len(made_by(world, kind, name)) == (kind not in ("CronJob", "Job")), name
+        template = template_of(world.get(kind, name))
+        assert (template != template_of(beside.get(kind, name))) is (name not in GET_NOTHING)
+        if kind == "Job":
+            assert template["spec"]["initContainers"][0]["restartPolicy"] == "Always"
+            assert ready(world, f"job-name={name}") == {("0/2", "Completed")}
+        else:
+            check_pods(world, kind, name)
+
+    world.kubectl("delete", "sidecarpolicies", "--all", "--timeout=120s")
+    for kind, name in workloads:
+        if kind != "Job":
+            assert template_of(world.get(kind, name)) == template_of(beside.get(kind, name)), name
 
 
-def running_for_long(body: Json) -> Json:
-    if body["kind"] == "Job":
-        body["spec"]["template"]["metadata"].setdefault("annotations", {})["sidecarpolicy.test/runs-for"] = "600s"
-    return body
+def files(name: str) -> list[str]:
+    """The files of this name of all examples, as kubectl takes them."""
+    return [f"--filename={EXAMPLES / example / name}" for example in ALL]
+
+
+def made_by(world: World, kind: str, name: str) -> list[Json]:
+    """The ReplicaSets or revisions of a workload's templates: one for each that it has had."""
+    if kind in ("CronJob", "Job"):
+        return []
+    found = world.list("ReplicaSet" if kind == "Deployment" else "ControllerRevision")
+    return [one for one in found if any(owner["name"] == name for owner in one["metadata"].get("ownerReferences", ()))]
