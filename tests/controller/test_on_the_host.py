@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 import running
 from conftest import StartOperator
 from controller.manifests import job, policy
 from localcluster import LocalCluster
 from localcluster.waiting import until
+from sidecarpolicy.planning.workload import KINDS, template_of
 from world import World
 
 pytestmark = pytest.mark.xdist_group("own-cluster")
@@ -87,3 +91,44 @@ def test_a_url_at_which_nobody_answers_is_said(own_cluster: LocalCluster, start_
 def test_without_the_rights_it_says_which_it_lacks(own_cluster: LocalCluster, start_operator: StartOperator) -> None:
     with pytest.raises(AssertionError, match=r'cannot patch resource \\"mutatingwebhookconfigurations\\"'):
         start_operator(*running.called_here())
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAITING = {
+    "cloud-sql-proxy-job": ("TemplateImmutable", "delete and create it again"),
+    "job-with-sidecar": ("TemplateImmutable", "delete and create it again"),
+    "convert-legacy": ("AdmissionUnavailable", "waits for the admission webhook"),
+}
+
+
+def lasting_workload(example: str) -> dict[str, Any]:
+    """The workload of an example; a Job of it runs for long, so that the policy finds it."""
+    items = yaml.safe_load_all((EXAMPLES / example / "workload.yaml").read_text())
+    [body] = [item for item in items if item["kind"] in KINDS]
+    if body["kind"] == "Job":
+        body["spec"]["template"]["metadata"]["annotations"] = {"sidecarpolicy.test/runs-for": "600s"}
+    return dict(body)
+
+
+def test_what_needs_admission_says_so_without_it_and_goes_on_with_it(
+    own_cluster: LocalCluster, start_operator: StartOperator, shop: World
+) -> None:
+    operator = start_operator(kubeconfig=own_cluster.kubeconfig)
+    workloads = {example: lasting_workload(example) for example in WAITING}
+    shop.apply(*workloads.values(), {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "warehouse"}})
+    shop.kubectl("apply", *(f"--filename={EXAMPLES / example / 'policy.yaml'}" for example in WAITING))
+    for example, (reason, advice) in WAITING.items():
+        [block] = shop.until_says(example, Ready="Blocked", Stalled="True")["status"]["blocks"]
+        assert (block["name"], block["reason"]) == (workloads[example]["metadata"]["name"], reason)
+        assert advice in block["message"]
+    operator.stop()
+
+    start_operator(*running.called_here(), kubeconfig=own_cluster.kubeconfig)
+    shop.until_ready("convert-legacy")
+    converted = template_of(shop.get("Deployment", "warehouse"))["spec"]["initContainers"]
+    assert [one["name"] for one in converted] == ["cloud-sql-proxy", "log-tail"]
+    for example, body in workloads.items():
+        if body["kind"] == "Job":
+            shop.kubectl("delete", "job", body["metadata"]["name"])
+            shop.apply(body)
+            shop.until_ready(example)
