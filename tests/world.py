@@ -7,6 +7,7 @@ import http.client
 import json
 import ssl
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class World:
         self.cluster = cluster
         self.namespace = namespace
         self._connection = _connect(cluster.kubeconfig)
+        self._turn = threading.Lock()
 
     def apply(self, *objects: Json) -> None:
         """Apply objects as a user would with `kubectl apply`."""
@@ -89,13 +91,14 @@ class World:
     def ask(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
         """Send one request and return the answer."""
         data = None if body is None else json.dumps(body)
-        try:
-            answer = self._send(method, path, data, kind)
-        except ConnectionError:
-            # The API server closes what was idle for long.
-            self._connection.close()
-            answer = self._send(method, path, data, kind)
-        content: Json = json.loads(answer.read())
+        with self._turn:
+            try:
+                answer = self._send(method, path, data, kind)
+            except ConnectionError:
+                # The API server closes what was idle for long.
+                self._connection.close()
+                answer = self._send(method, path, data, kind)
+            content: Json = json.loads(answer.read())
         if answer.status >= http.client.BAD_REQUEST:
             raise RefusedError(answer.status, content.get("message", ""))
         return content

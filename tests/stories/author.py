@@ -133,7 +133,7 @@ class Author:
         )
 
     def patches(self, kind: str, patch: Any) -> Done:
-        """Patch the workload; stands for `kubectl edit` as well."""
+        """Patch the workload."""
         return self.runs("patch", self.target, f"--type={kind}", f"--patch={json.dumps(patch)}")
 
     def exports(self) -> Json:
@@ -165,6 +165,17 @@ def running(*arguments: str) -> Action:
 def patching(kind: str, patch: Any) -> Action:
     """Patch the workload."""
     return lambda author: author.patches(kind, patch)
+
+
+def patching_pod(**fields: Any) -> Action:
+    """Merge into the pod spec as `kubectl edit` would."""
+
+    def act(author: Author) -> Done:
+        spec: Json = {"template": {"spec": fields}}
+        patch = {"jobTemplate": {"spec": spec}} if author.kind == "CronJob" else spec
+        return author.patches("strategic", {"spec": patch})
+
+    return act
 
 
 def replacing_by_export(author: Author) -> Done:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from localcluster import LocalCluster
 from localcluster.audit import Write
 from localcluster.waiting import until
 from sidecarpolicy.api import names
@@ -137,6 +140,27 @@ class Stage:
         self.settle()
 
 
+@contextmanager
+def place(cluster: LocalCluster, labels: Mapping[str, str] = NOTHING) -> Iterator[World]:
+    """A namespace whose end is not waited for; where its labels say so, admission serves in it."""
+    name = f"story-{uuid.uuid4().hex[:10]}"
+    cluster.create_namespace(name)
+    if labels:
+        cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in labels.items()))
+        # It takes the API server a moment to hear of it.
+        until(partial(_is_admitted, cluster, name))
+    world = World(cluster, name)
+    yield world
+    world.close()
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _is_admitted(cluster: LocalCluster, namespace: str) -> bool:
+    probe = ("create", "deployment", "probe", "--image=probe", "--dry-run=server")
+    flags = (f"--field-manager={names.PROBE_MANAGER}", f"--namespace={namespace}")
+    return names.PROBE_ANSWER in cluster.run_kubectl(*probe, *flags).stderr
+
+
 def check(done: Done) -> None:
     """Fail with kubectl's words where a command that has to succeed did not."""
     assert done.returncode == 0, done.stderr
@@ -148,7 +172,7 @@ def about(pair: Pair) -> Iterator[None]:
     try:
         yield
     except AssertionError as error:
-        error.add_note(pair.author.target)
+        error.add_note(f"{pair.author.target} in {pair.author.world.namespace}")
         raise
 
 

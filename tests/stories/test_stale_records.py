@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from localcluster.waiting import until
 from sidecarpolicy.api import names
-from stories.actions import limits, patched
-from stories.author import BOTH, CLIENT, applying, manifest, nothing, patching, running, template_in, within
+from stories.actions import limits
+from stories.author import BOTH, CLIENT, applying, manifest, nothing, patching_pod, running, template_in, within
 from stories.stage import Pair, Stage, a_second_look_writes_nothing, about, are_ours, leaves_no_trace
 
 SETS = (manifest("StatefulSet"), manifest("DaemonSet"))
 ALL = (manifest(), *SETS)
 UNDO = running("rollout", "undo", "{}")
 NEWER = {"images": {"shipper": "shipper:2", "agent": "agent:1"}}
-
-
-def test_rollout_undo_to_before_the_injection_injects_again(stage: Stage) -> None:
-    pairs = stage.set([CLIENT], *SETS)
-    generations = [pair.generations() for pair in pairs]
-
-    stage.rest_after(UNDO, nothing)
-
-    are_ours(stage)
-    assert [pair.generations() for pair in pairs] == generations
-    a_second_look_writes_nothing(stage)
-    leaves_no_trace(stage)
 
 
 def test_rollout_undo_to_an_older_policy_goes_forward_again(stage: Stage) -> None:
@@ -65,7 +53,7 @@ def test_our_old_value_patched_by_somebody_after_a_rollout_undo_stays(stage: Sta
     pause(stage)
 
     stage.do(UNDO, nothing)
-    stage.do(patching("strategic", patched(containers=[{"name": "app", "resources": limits("256Mi")}])))
+    stage.do(patching_pod(containers=[{"name": "app", "resources": limits("256Mi")}]))
 
     leaves_no_trace(stage)
 

@@ -1,65 +1,123 @@
-"""Whatever users do to an injected Deployment, what is ours comes back, and goes without a trace."""
+"""Whatever users do to an injected workload, what is ours comes back or stays, and goes without a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from stories.actions import APPLIES, FAILURES, OTHERS, Case, Failure
+import running
+from localcluster import LocalCluster
+from running import Operator
+from stories.actions import CASES, Case
 from stories.author import CLIENT, applying, manifest, unannotated
-from stories.ours import shows_ours
+from stories.ours import marker, shows_ours
 from stories.stage import (
     Stage,
     a_second_look_writes_nothing,
     about,
     are_ours,
     check,
+    is_as_its_twin,
     leaves_no_trace,
+    place,
 )
+from stories.telling import Mode, Story, Telling
+
+HAS_NO_EFFECT = "the template stays as it was"
 
 
-def each(cases: Iterable[Case | Failure]) -> list[object]:
-    return [pytest.param(case, id=case.id) for case in cases]
+def in_group(mode: Mode) -> object:
+    """Have one worker tell all stories of a mode."""
+    return pytest.param(mode, id=mode.value, marks=pytest.mark.xdist_group(f"user-actions-{mode.value}"))
 
 
-@pytest.mark.parametrize("case", each((*APPLIES, *OTHERS)))
-def test_what_is_ours_survives(case: Case, stage: Stage) -> None:
-    pairs = stage.set(case.ways, case.start)
-    for action in case.before:
-        stage.rest_after(action)
-    generations = [pair.generations() for pair in pairs]
-
-    stage.rest_after(case.action, case.twin)
-
-    are_ours(stage, case.shows, case.taken)
-    for pair, before in zip(pairs, generations, strict=True):
-        with about(pair):
-            assert len(pair.generations() - before) <= case.new[pair.author.way]
-    a_second_look_writes_nothing(stage)
-    leaves_no_trace(stage)
+@pytest.fixture(scope="module", params=[in_group(mode) for mode in Mode])
+def mode(request: pytest.FixtureRequest) -> Mode:
+    """Whether admission serves."""
+    found: Mode = request.param
+    return found
 
 
-@pytest.mark.parametrize("case", each(FAILURES))
-def test_failing_apply_says_why_and_succeeds_as_a_replace(case: Failure, stage: Stage) -> None:
-    pairs = stage.set(case.ways, manifest())
-    generations = [pair.generations() for pair in pairs]
+@pytest.fixture(scope="module")
+def told(mode: Mode, cluster: LocalCluster, operator: Operator) -> Iterator[list[Story]]:
+    """All stories, after the policy has gone."""
+    with ExitStack() as places:
+        enter = places.enter_context
+        if mode is Mode.OFF:
+            telling = Telling(mode, Stage(enter(place(cluster)), enter(place(cluster))))
+        else:
+            injected, born, beside = (enter(place(cluster, running.ADMITTED)) for _ in range(3))
+            telling = Telling(mode, Stage(injected, beside), Stage(born, beside))
+        telling.tell()
+        yield telling.stories
 
-    done = [pair.author.applies(case.change) for pair in pairs]
 
-    assert [one.returncode for one in done] == [1] * len(pairs)
-    assert all(case.message in one.stderr for one in done)
-    stage.rest()
-    are_ours(stage)
-    assert [pair.generations() for pair in pairs] == generations
+each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 
-    for pair in pairs:
-        check(pair.author.replaces())
-        check(pair.other.replaces(case.change))
 
-    stage.rest()
-    are_ours(stage, case.shows, case.taken)
-    leaves_no_trace(stage)
+def of(case: Case, told: list[Story]) -> list[Story]:
+    return [story for story in told if story.case is case]
+
+
+@each_case
+def test_no_command_fails_that_would_not_fail_without_us(case: Case, told: list[Story], mode: Mode) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            if story.twin_done:
+                check(story.twin_done)
+            if mode is Mode.OFF and story.author.way in case.fails:
+                assert story.done.returncode == 1
+                assert case.fails[story.author.way] in story.done.stderr
+            else:
+                check(story.done)
+
+
+@each_case
+def test_a_command_without_effect_says_so(case: Case, told: list[Story], mode: Mode) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            warned = mode is Mode.ON and story.author.way in case.warned
+            assert (HAS_NO_EFFECT in story.done.stderr) == warned, story.done.stderr
+
+
+@each_case
+def test_what_is_ours_survives(case: Case, told: list[Story], mode: Mode) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            body = story.replaced or story.body
+            shows, taken = case.at_once if mode is Mode.ON and case.at_once else (case.shows, case.taken)
+            assert marker(body)
+            shows_ours(body, shows, taken)
+
+
+@each_case
+def test_nothing_restarts_but_for_what_the_author_changed(case: Case, told: list[Story], mode: Mode) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            if story.done.returncode:
+                assert story.new == set()
+            elif mode is Mode.OFF:
+                assert len(story.new) <= case.off[story.author.way]
+            elif story.author.kind != "CronJob":
+                assert len(story.new) == case.on
+
+
+@each_case
+def test_the_operator_writes_no_more_than_it_must(case: Case, told: list[Story], mode: Mode) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            assert story.late == set()
+            if mode is Mode.ON:
+                assert len(story.writes) == case.records
+
+
+@each_case
+def test_without_the_policy_the_template_is_its_twins(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            is_as_its_twin(story.pair)
 
 
 def test_marker_wiped_by_an_apply_comes_back_with_the_next_revision_and_not_by_a_restart(stage: Stage) -> None:
