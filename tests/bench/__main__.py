@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import load, offline, picture
+from bench import admission, load, offline, picture
 from bench.connection import connect
 from bench.process import Cost
 from bench.results import Result, Row, rows
@@ -36,16 +36,19 @@ def main(
     sizes: Annotated[list[int] | None, typer.Argument(help="How many workloads; 1000 and 10000 by default.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of the bare loop and the operator, up to 2,000 workloads.")] = 3,
     idle: Annotated[float, typer.Option(help="Seconds that the operator is watched while it has nothing to do.")] = 20,
+    asked: Annotated[float, typer.Option(help="Seconds that admission is asked for, up to 2,000 workloads.")] = 60,
+    alone: Annotated[bool, typer.Option("--admission", help="Nothing but admission.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="200 workloads, one turn, five seconds.")] = False,
 ) -> None:
     """Measure every size, print the table, and write bench.json and bench.svg to build/."""
     if quick:
-        sizes, rounds, idle = [200], 1, 5
+        sizes, rounds, idle, asked = [200], 1, 5, 5
     # The API server collects garbage more seldom, to the good of both sides.
     os.environ.setdefault("GOGC", "400")
     results: list[Result] = []
-    for size in sizes or (1000, 10000):
-        results.append(asyncio.run(_measure(size, 1 if size > load.MANY else rounds, idle)))
+    for size in sizes or ((1000,) if alone else (1000, 10000)):
+        turns = 0 if alone else 1 if size > load.MANY else rounds
+        results.append(asyncio.run(_measure(size, turns, idle, asked)))
         _write(results)
         console.print(_table(results))
     console.print(f"Written: {OUT / 'bench.json'} and {OUT / 'bench.svg'}", soft_wrap=True)
@@ -57,27 +60,31 @@ def _write(results: list[Result]) -> None:
     (OUT / "bench.svg").write_text(picture.draw(results))
 
 
-async def _measure(size: int, rounds: int, idle: float) -> Result:
+async def _measure(size: int, rounds: int, idle: float, asked: float) -> Result:
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     if busy > BUSY:
         console.print(f"[yellow]Others keep this machine busy (load {busy:.1f} a processor): figures are noisy.[/]")
     cluster = await asyncio.to_thread(LocalCluster.start)
     with cluster:
         async with connect(cluster.kubeconfig) as admin:
-            return await _turns(Turns(cluster, admin, size, cluster.directory), rounds, idle)
+            return await _turns(Turns(cluster, admin, size, cluster.directory), rounds, idle, asked)
 
 
-async def _turns(turns: Turns, rounds: int, idle: float) -> Result:
+async def _turns(turns: Turns, rounds: int, idle: float, asked: float) -> Result:
     result = Result(turns.count)
     _say(turns, "create the Deployments")
     result.bytes_each = await turns.prepare()
     for number in range(rounds):
         await _bare(turns, result)
         await _operator(turns, result, idle if number == rounds - 1 else None)
+    if rounds:
+        if turns.count <= load.MANY:
+            await _filled(turns, result)
+        bodies, _ = await listed(turns.admin)
+        result.rendered = offline.speed(bodies, offline.asking(load.policy(0)))
     if turns.count <= load.MANY:
-        await _filled(turns, result)
-    bodies, _ = await listed(turns.admin)
-    result.rendered = offline.speed(bodies, offline.asking(load.policy(0)))
+        _say(turns, f"{admission.RATE} admission requests a second for {asked:g} s, while the operator injects")
+        result.admission = await admission.measure(turns, asked)
     return result
 
 

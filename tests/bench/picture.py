@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape
 
 from bench.results import Result, Row, rows
@@ -14,13 +15,19 @@ _OVER = "#d62728"
 _LONGEST = 1.45
 _HEAD = 56
 
+_Bar = tuple[int, Row]
+"""Of which size, and what."""
+
 
 def draw(results: list[Result]) -> str:
     """Return the SVG."""
-    bounded = [[row for row in rows(result) if row.bound] for result in results]
-    groups = list(zip(*bounded, strict=True))
-    height = _HEAD + len(groups) * (len(results) * _BAR + _GAP) + 24
-    shapes = "\n".join([*_frame(results, height), *_bars(groups)])
+    groups: defaultdict[str, list[_Bar]] = defaultdict(list)
+    for index, result in enumerate(results):
+        for row in rows(result):
+            if row.bound:
+                groups[row.name].append((index, row))
+    height = _HEAD + sum(len(group) * _BAR + _GAP for group in groups.values()) + 24
+    shapes = "\n".join([*_frame(results, height), *_bars(groups.values())])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif"'
         f' font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n{shapes}\n</svg>\n'
@@ -40,11 +47,11 @@ def _frame(results: list[Result], height: int) -> Iterator[str]:
     yield _text(x, height - 6, "the bound", f"text-anchor='middle' fill='{_OVER}'")
 
 
-def _bars(groups: list[tuple[Row, ...]]) -> Iterator[str]:
+def _bars(groups: Iterable[list[_Bar]]) -> Iterator[str]:
     y = _HEAD
     for group in groups:
-        yield _text(12, y + len(group) * _BAR / 2 + 4, group[0].name)
-        for index, row in enumerate(group):
+        yield _text(12, y + len(group) * _BAR / 2 + 4, group[0][1].name)
+        for index, row in group:
             width = max(1.0, min(row.share, _LONGEST) * _BOUND)
             colour = _COLOURS[index % len(_COLOURS)] if row.is_met else _OVER
             yield f'<rect x="{_LEFT}" y="{y}" width="{width:.0f}" height="{_BAR - 2}" fill="{colour}"/>'

@@ -69,17 +69,18 @@ def _ask(port: int, pid: int, parent: int) -> tuple[list[float], list[float]]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     walls, owns = [], []
     while not _is_told_to_stop():
-        before, began = _computed(pid), time.monotonic()
+        before, began = computed(pid), time.monotonic()
         connection.request("GET", "/healthz")
         connection.getresponse().read()
         walls.append(time.monotonic() - began)
-        owns.append(_computed(pid) - before)
+        owns.append(computed(pid) - before)
         if os.getppid() != parent:
             break
     return walls, owns
 
 
-def _computed(pid: int) -> float:
+def computed(pid: int) -> float:
+    """Return the seconds that a process's event loop has computed so far."""
     # The first thread is the one of the event loop.
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 

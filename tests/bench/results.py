@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+from bench.admission import RATE, WITHIN, Admission
 from bench.process import MIB, Cost
 from bench.rolls import Restore, Roll
 
@@ -27,6 +29,7 @@ class Result:
     start: float = 0
     started: Cost | None = None
     rendered: float = 0
+    admission: Admission | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, with the table's figures beside it."""
@@ -54,12 +57,15 @@ class Row:
     def share(self) -> float:
         """How much of what is allowed is used: over 1 is too much."""
         assert self.bound is not None
-        return self.bound / self.value if self.at_least else self.value / self.bound if self.bound else self.value + 1
+        if self.at_least:
+            return self.bound / self.value if self.value else math.inf
+        return self.value / self.bound if self.bound else self.value + 1
 
 
 def rows(result: Result) -> list[Row]:
     """Return the table of one size."""
-    return [*_times(result), *_writes(result), *_costs(result)]
+    found = [*_times(result), *_writes(result), *_costs(result)] if result.rolls else []
+    return [*found, *_admission(result.admission)] if result.admission else found
 
 
 def _times(result: Result) -> list[Row]:
@@ -107,4 +113,18 @@ def _costs(result: Result) -> list[Row]:
         Row("worst stall, by the clock", "ms", max(stall.worst for stall in stalls) * 1000),
         Row("99th percentile of /healthz", "ms", max(stall.p99 for stall in stalls) * 1000),
         Row("render offline", "/s", result.rendered, 500, at_least=True),
+    ]
+
+
+def _admission(seen: Admission) -> list[Row]:
+    return [
+        Row("admission requests a second", "/s", seen.rate, RATE * 0.99, at_least=True),
+        Row(f"answered within {WITHIN * 1000:.0f} ms, in the handler", "%", seen.in_handler * 100, 99, at_least=True),
+        Row("99th percentile of admission, its own computing", "ms", seen.own_p99 * 1000, 10),
+        Row("99th percentile of admission, by the clock", "ms", seen.wall_p99 * 1000),
+        Row("requests without the answer that is due", "", len(seen.wrong), 0),
+        Row("certificates loaded meanwhile", "", seen.certificates, 2 if seen.seconds >= 60 else None, at_least=True),
+        Row("templates written meanwhile, by workload", "", seen.injected, 1, at_least=True),
+        Row("create, without admission", "ms", seen.create_alone * 1000),
+        Row("create, slower by admission", "ms", seen.slower * 1000, 8),
     ]

@@ -113,11 +113,11 @@ class Turns:
         return sorted(changes, key=lambda change: change.ref)
 
     @asynccontextmanager
-    async def operator(self) -> AsyncIterator[Operator]:
+    async def operator(self, *flags: str) -> AsyncIterator[Operator]:
         """Run the operator under its own account."""
         await self._quiet()
         directory = Path(tempfile.mkdtemp(dir=self.scratch)) / "operator"
-        started = await asyncio.to_thread(Operator.start, running.kubeconfig(self.cluster), directory)
+        started = await asyncio.to_thread(Operator.start, running.kubeconfig(self.cluster), directory, *flags)
         try:
             yield started
         finally:
@@ -126,16 +126,16 @@ class Turns:
     async def inject(self, operator: Operator, *, fills: bool = False) -> Roll:
         """Create the policy and measure until it is Ready."""
         self.turn += 1
-        mark, generations = self.cluster.audit_log.mark(), await self._generations()
+        mark, generations = self.cluster.audit_log.mark(), await self.generations()
         before, began = Cost.of(operator.pid), time.monotonic()
         created = await self.admin.request("POST", POLICIES, load.policy(self.turn, fills=fills))
-        await self._wait_until_ready(created)
+        await self.wait_until_ready(created)
         seconds, after = time.monotonic() - began, Cost.of(operator.pid)
         writes = self.writes(mark)
         return Roll(
             seconds=seconds,
             cpu=after.cpu - before.cpu,
-            template_writes=(await self._generations() - generations) / self.count,
+            template_writes=(await self.generations() - generations) / self.count,
             patches=sum(one.resource == "deployments" for one in writes) / self.count,
             status_writes=sum(one.subresource == "status" for one in writes),
             cost=after,
@@ -158,14 +158,16 @@ class Turns:
         """Return what the operator wrote since a mark in the audit log."""
         return [one for one in self.cluster.audit_log.writes(mark) if one.user_agent.startswith(AGENT)]
 
-    async def _generations(self) -> int:
+    async def generations(self) -> int:
+        """Return how often all Deployments were changed so far."""
         bodies, _ = await listed(self.admin)
         return sum(body["metadata"]["generation"] for body in bodies)
 
-    async def _wait_until_ready(self, policy: Json) -> None:
+    async def wait_until_ready(self, policy: Json) -> None:
+        """Return when a policy that was just written is Ready."""
         path = f"{POLICIES}?watch=1&resourceVersion={policy['metadata']['resourceVersion']}"
         async for event in self.admin.watch(path):
-            if any(map(_is_ready, event["object"].get("status", {}).get("conditions", ()))):
+            if _is_ready(event["object"], policy["metadata"]["generation"]):
                 return
         raise RuntimeError("the watch of the policy ended")
 
@@ -180,5 +182,7 @@ class Turns:
         return len(answer["items"]) + int(answer["metadata"].get("remainingItemCount", 0))
 
 
-def _is_ready(condition: Json) -> bool:
-    return bool(condition["type"] == "Ready" and condition["status"] == "True")
+def _is_ready(policy: Json, generation: int) -> bool:
+    status = policy.get("status") or {}
+    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+    return status.get("observedGeneration") == generation and conditions.get("Ready") == "True"
