@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 import running
+from admission.reviews import patched, review
 from controller.manifests import Json, deployment, policy, sidecar
 from localcluster import LocalCluster
 from localcluster.audit import Write
+from localcluster.certificates import Authority, Pair
 from localcluster.faults import Answer, CloseWatch, Cut, Delay, LoseAnswer, Rule
 from localcluster.proxy import FaultProxy
 from localcluster.waiting import until
 from running import Operator
 from sidecarpolicy.api import names
+from sidecarpolicy.api.webhook import PATH
 from sidecarpolicy.planning.workload import template_of
 from world import World, is_current, says
 
@@ -191,6 +197,59 @@ async def test_nothing_is_lost_while_the_api_server_is_in_trouble(crowd: World, 
 @pytest.mark.parametrize("seed", range(3))
 async def test_nothing_is_lost_in_a_minute_of_trouble(crowd: World, start_operator: StartOperator, seed: int) -> None:
     await endure(crowd, start_operator, 60, seed)
+
+
+async def test_every_admission_request_is_answered_while_all_are_injected_and_the_certificate_is_renewed(
+    crowd: World, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    authority, port = Authority(), running.free_port()
+    show(tmp_path, authority.server())
+    ask_for(crowd, "shipper:before")
+    flags = ("--webhook-port", str(port), "--cert-dir", str(tmp_path))
+    operator = await asyncio.to_thread(start_operator, *flags)
+    editing = asyncio.create_task(asyncio.to_thread(edit_until, crowd, partial(has_loaded, operator, 2)))
+    show(tmp_path, authority.server())
+    mark, answers = crowd.cluster.audit_log.mark(), list[tuple[str, ...]]()
+    trust = ssl.create_default_context(cadata=authority.certificate)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as kept,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust, force_close=True)) as fresh,
+    ):
+        while not editing.done():
+            answers += await asyncio.gather(born(kept, port), born(fresh, port))
+    await editing
+
+    assert Counter(answers) == {("shipper",): len(answers)}
+    assert has_written(crowd, mark, MANY)
+
+
+def show(directory: Path, pair: Pair) -> None:
+    """Put a certificate where the operator looks for it, at once: a new one for the old."""
+    for name, content in (("tls.key", pair.key), ("tls.crt", pair.certificate)):
+        (directory / name).write_bytes(content)
+
+
+def has_loaded(operator: Operator, times: int) -> bool:
+    return operator.log.count("certificate loaded") >= times
+
+
+def edit_until(crowd: World, done: Callable[[], bool]) -> None:
+    """Edit the policy whenever all carry what it asks, until something else has happened too."""
+    for edits in range(MANY):
+        ask_for(crowd, f"shipper:meanwhile-{edits}")
+        until_done(crowd, f"shipper:meanwhile-{edits}")
+        if done():
+            return
+
+
+async def born(session: aiohttp.ClientSession, port: int) -> tuple[str, ...]:
+    """Ask for admission of a new workload, and return which sidecars it gets."""
+    body = deployment("new")
+    asked = review(body, namespace="crowd")
+    async with session.post(f"https://127.0.0.1:{port}{PATH}", json=asked) as response:
+        answer = await response.json()
+    inits = template_of(patched(body, answer))["spec"].get("initContainers", ())
+    return tuple(one["name"] for one in inits)
 
 
 def test_only_the_operators_own_client_writes(crowd: World, start_operator: StartOperator) -> None:
