@@ -193,7 +193,10 @@ def run(
     except ValidationError as error:
         for problem in error.errors():
             field = str(problem["loc"][0])
-            typer.echo(f"--{field.replace('_', '-')} or {variable(field)}: {problem['msg']}", err=True)
+            typer.echo(
+                f"--{field.replace('_', '-')} or {variable(field)}: {problem['msg'].removeprefix('Value error, ')}",
+                err=True,
+            )
         raise typer.Exit(2) from None
     logs.configure(settings.log_format, settings.log_level, sys.stderr)
     _calm_garbage_collection()

@@ -218,7 +218,7 @@ def test_a_job_that_runs_keeps_its_template_and_says_what_to_do() -> None:
     assert one.states[LOGS].reason is BlockReason.TEMPLATE_IMMUTABLE
     assert "delete and create it again" in one.states[LOGS].message
     # So that nobody makes it anew in vain.
-    assert "if the admission webhook answers then" in one.states[LOGS].message
+    assert "the admission webhook gives a Job what policies ask" in one.states[LOGS].message
 
 
 SUSPENDED = {"conditions": [{"type": "Suspended", "status": "True"}], "startTime": "2026-11-21T08:00:00Z"}

@@ -104,6 +104,18 @@ def test_job_that_came_before_the_policy_is_blocked_until_it_is_made_anew(world:
     assert status_when(world, "True", matched=2, upToDate=2)["blocks"] == []
 
 
+def test_policy_goes_while_a_job_runs_that_keeps_what_it_added(world: World) -> None:
+    has_policy(world)
+    world.apply(job())
+    status_when(world, "True", upToDate=1)
+    world.kubectl("delete", "sidecarpolicy", "log-shipper", WAIT)
+
+    [kept] = template_of(world.get("Job", "import"))["spec"]["initContainers"]
+    assert kept["name"] == "shipper"
+    events = until(lambda: world.kubectl("get", "events", "--field-selector=reason=SidecarsBlocked"))
+    assert "import keeps what the policy added" in events
+
+
 def test_traps_of_a_job_are_told_to_its_author_at_birth_and_stand_at_the_policy(world: World) -> None:
     has_policy(world)
     restarting = job("restarting")

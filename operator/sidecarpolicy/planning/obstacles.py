@@ -35,10 +35,10 @@ def obstacle(body: Json, template: Json, wanted: Json, server: tuple[int, int]) 
     """Say why a workload's template cannot be changed now."""
     ref = ref_of(body)
     if ref.kind == "Job" and not (is_on_hold(body) and server >= _JOB_RESOURCES and _only_resources(template, wanted)):
-        # Whether admission will answer at that moment nobody knows.
+        # True of what a policy adds and of what it takes away, whether or not admission will answer by then.
         advice = (
-            "Let it finish, or delete and create it again: a Job is born with what the policy adds"
-            " if the admission webhook answers then"
+            "Let it finish, or delete and create it again:"
+            " the admission webhook gives a Job what policies ask while it is created"
         )
         return _immutable(body, advice)
     if ref.kind == "Deployment" and body["spec"].get("paused"):
