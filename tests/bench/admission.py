@@ -20,6 +20,7 @@ from admission.reviews import review
 from bench import load
 from bench.calls import DRY_RUNS, Plan, Seen, create, is_injected
 from bench.connection import Json
+from bench.process import give_way
 from bench.rolls import POLICIES, Turns
 from bench.settling import listed
 from running import Operator
@@ -78,6 +79,8 @@ async def measure(turns: Turns, seconds: float) -> Admission:
     """Inject the load over and over while admission is asked."""
     port = running.free_port()
     await _lead_to(turns, port)
+    # In a cluster, what the operator requests is kept for it; here all of the control plane wants the same processors.
+    give_way(turns.cluster.directory)
     async with turns.operator("--webhook-port", str(port)) as operator:
         await turns.inject(operator)
         await _until_asked(turns)

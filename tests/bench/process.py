@@ -9,12 +9,14 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 EVERY = 0.025
 MIB = 1024 * 1024
+_NICE = 10
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -77,6 +79,15 @@ def _ask(port: int, pid: int, parent: int) -> tuple[list[float], list[float]]:
         if os.getppid() != parent:
             break
     return walls, owns
+
+
+def give_way(directory: Path) -> None:
+    """Let processes whose command line names a directory have what others leave of the processors."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if str(directory).encode() in (path / "cmdline").read_bytes():
+                for thread in (path / "task").iterdir():
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), _NICE)
 
 
 def computed(pid: int) -> float:
