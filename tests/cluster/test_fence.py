@@ -44,6 +44,18 @@ async def test_a_write_does_not_leave_the_process(standby: Client, proxy: FaultP
     assert proxy.seen == []
 
 
+async def test_a_write_that_lost_its_right_on_its_way_is_not_heard(
+    standby: Client, proxy: FaultProxy, create: Create
+) -> None:
+    body = await create(deployment())
+    answers = iter((True, False))
+    standby.may_write = lambda: next(answers)
+    with pytest.raises(NotLeading):
+        await write.apply(standby, change(body, add("/spec/paused", True)))
+
+    assert proxy.seen == []
+
+
 async def test_reads_and_dry_runs_pass(standby: Client, create: Create) -> None:
     body = await create(deployment())
 

@@ -20,6 +20,7 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -130,11 +131,15 @@ class Client:
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         changes = method != "GET" and "dryRun" not in (query or {})
-        for attempt in range(attempts):
+
+        def check() -> None:
             if changes and by_leader_only and not self.may_write():
                 raise NotLeading(f"{method} {path} is not sent: this replica does not lead")
+
+        for attempt in range(attempts):
+            check()
             try:
-                return await self._send(method, path, query, data, content_type, timeout, warnings)
+                return await self._send(method, path, query, data, content_type, timeout, warnings, check)
             except Unavailable as error:
                 if attempt == attempts - 1 or (error.unknown and changes):
                     raise
@@ -150,6 +155,7 @@ class Client:
         content_type: str,
         timeout: float,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
         warnings: list[str] | None,
+        check: Callable[[], None],
     ) -> Json:
         try:
             async with self._session.request(
@@ -159,6 +165,7 @@ class Client:
                 data=data,
                 headers={"Content-Type": content_type} if data else None,
                 timeout=aiohttp.ClientTimeout(total=timeout),
+                trace_request_ctx=check,
             ) as response:
                 if warnings is not None:
                     warnings += response.headers.getall("Warning", [])
@@ -210,7 +217,21 @@ def open_session(
         },
         proxy=account.proxy,
         cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[_last_check()],
     )
+
+
+def _last_check() -> aiohttp.TraceConfig:
+    """Check a request once more when it has its connection: the process may have stood still on the way there."""
+
+    async def check(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx()
+
+    config = aiohttp.TraceConfig()
+    # In spite of its name it comes before anything is written, and what it raises ends the request.
+    config.on_request_headers_sent.append(check)
+    return config
 
 
 def _pause(attempt: int, retry_after: float | None) -> float:
