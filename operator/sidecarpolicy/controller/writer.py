@@ -151,6 +151,9 @@ class Writer:
             self._fleet.forget(change.ref, change.uid)
         else:
             self._observe(body)
+            if change.fills:
+                # It may be written, with nobody to tell us so.
+                await self._give_back(body)
 
     def _rest(self, change: Change) -> None:
         """Let a workload that others write to at the same time alone for a moment, longer every time."""
