@@ -79,7 +79,7 @@ class Keeper:
         heard = (metadata["uid"], metadata["generation"], "deletionTimestamp" in metadata)
         if self._heard.get(ref) == heard:
             entry = self._book.entries.get(ref)
-            if entry is not None and int(entry.body["metadata"]["resourceVersion"]) < int(metadata["resourceVersion"]):
+            if entry is not None and _is_newer(body, entry.body):
                 entry.body = body
             return False
         self._heard[ref] = heard
@@ -132,8 +132,7 @@ class Keeper:
                 if not await self._hold(body):
                     return None
             except (Invalid, Forbidden) as error:
-                message = f"the API server refuses what the operator keeps of the policy: {error.message}"
-                judged = Acceptance(Reason.INVALID, message)
+                judged = _not_held(error)
         if self._heard.get(ref) == (body["metadata"]["uid"], body["metadata"]["generation"], False):
             self._put(body, judged)
             log.info("policy judged", policy=str(ref), reason=str(judged.reason), message=judged.message)
@@ -142,10 +141,16 @@ class Keeper:
 
     async def take_over(self) -> None:
         """Hold what was judged before we led; raises ClusterError."""
-        for entry in list(self._book.entries.values()):
-            if entry.policy is not None and entry.acceptance.is_accepted and not entry.policy.deleting:
-                with suppress(NotFound, Invalid, Forbidden):  # said when it is judged again
+        for ref, entry in list(self._book.entries.items()):
+            if entry.policy is None or not entry.acceptance.is_accepted or entry.policy.deleting:
+                continue
+            try:
+                with suppress(NotFound):
                     await self._hold(entry.body)
+            except (Invalid, Forbidden) as error:
+                if self._book.entries.get(ref) is entry:
+                    entry.acceptance = _not_held(error)
+                    self._book.put(ref, entry)
 
     async def _hold(self, body: Json) -> bool:
         """Keep a policy from going before its work is undone, and what it asks; False if it is gone."""
@@ -189,7 +194,8 @@ class Keeper:
 
     def _put(self, body: Json, judged: Acceptance) -> None:
         before = self._book.entries.get(ref_of(body))
-        if before is not None and before.body["metadata"]["uid"] == body["metadata"]["uid"]:
+        same = before is not None and before.body["metadata"]["uid"] == body["metadata"]["uid"]
+        if before is not None and same and _is_newer(before.body, body):
             body = {**body, "status": before.status}
         try:
             policy: Policy | None = read_policy(body)
@@ -205,3 +211,12 @@ class Keeper:
         if names.FINALIZER in entry.body["metadata"].get("finalizers", ()):
             log.info("policy let go", policy=str(ref_of(entry.body)))
             await write.remove_finalizer(self._client, entry.body)
+
+
+def _not_held(error: ClusterError) -> Acceptance:
+    message = f"the API server refuses what the operator keeps of the policy: {error.message}"
+    return Acceptance(Reason.INVALID, message)
+
+
+def _is_newer(one: Json, other: Json) -> bool:
+    return int(one["metadata"]["resourceVersion"]) > int(other["metadata"]["resourceVersion"])

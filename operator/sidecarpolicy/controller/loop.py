@@ -108,13 +108,13 @@ class Loop:
             await self._look_at_everything()
             self.is_synced.set()
             log.info("in sync", workloads=len(self.fleet.known), policies=len(self.book.entries))
+            tasks.create_task(self._judge_again())
             await self._leading.wait()
+            await self._try(self._take_over())
             if not has_led:
                 # Who led before us may have ended between the two writes of one change.
                 self._start(self._survey.everything())
-            await self._try(self._take_over())
             tasks.create_task(self._recorder.run())
-            tasks.create_task(self._judge_again())
             tasks.create_task(self._probe.run())
             for _ in range(self._writers):
                 tasks.create_task(self._writer.run())
