@@ -66,7 +66,8 @@ class SharedCertificate:
                 await asyncio.sleep(pause.total_seconds())
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(leading.wait(), pause.total_seconds())
+                async with asyncio.timeout(pause.total_seconds()):
+                    await leading.wait()
 
     async def _look(self, *, is_leader: bool) -> bool:
         """Take what is there and do what is due; tell whether that was to be written, so that it is read again."""

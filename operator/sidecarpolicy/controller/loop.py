@@ -129,7 +129,9 @@ class Loop:
         await asyncio.sleep(max(_PAUSE, spent.total_seconds() * _REST))
         timeout = _IDLE_LOOK.total_seconds() if self.fleet.moving or self.fleet.holds else None
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                # Not by wait_for, which swallows its task's end when the event comes in the same moment.
+                await self._wake.wait()
         self._wake.clear()
 
     # What kopf tells.
