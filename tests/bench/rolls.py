@@ -155,8 +155,9 @@ class Turns:
         return Restore(seconds, await asyncio.to_thread(prober.end), Cost.of(operator.pid))
 
     def writes(self, mark: int) -> list[Write]:
-        """Return what the operator wrote since a mark in the audit log."""
-        return [one for one in self.cluster.audit_log.writes(mark) if one.user_agent.startswith(AGENT)]
+        """Return what the operator wrote since a mark in the audit log, but for the lease by which it leads."""
+        ours = [one for one in self.cluster.audit_log.writes(mark) if one.user_agent.startswith(AGENT)]
+        return [one for one in ours if one.resource != "leases"]
 
     async def generations(self) -> int:
         """Return how often all Deployments were changed so far."""

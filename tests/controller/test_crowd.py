@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,9 +17,9 @@ import pytest
 
 import running
 from admission.reviews import patched, review
-from controller.manifests import Json, deployment, policy, sidecar
+from controller.crowd import MANY, PATIENCE, ask_for, generations, has_written, many_deployments, until_done, writes
+from controller.manifests import deployment
 from localcluster import LocalCluster
-from localcluster.audit import Write
 from localcluster.certificates import Authority, Pair
 from localcluster.faults import Answer, CloseWatch, Cut, Delay, LoseAnswer, Rule
 from localcluster.proxy import FaultProxy
@@ -30,87 +28,18 @@ from running import Operator
 from sidecarpolicy.api import names
 from sidecarpolicy.api.webhook import PATH
 from sidecarpolicy.planning.workload import template_of
-from world import World, is_current, says
+from world import World
 
 pytestmark = pytest.mark.xdist_group("own-cluster")
 
 StartOperator = Callable[..., Operator]
 
-MANY = 200
-PATIENCE = 120.0
-US = f"system:serviceaccount:{running.SYSTEM_NAMESPACE}:{running.ACCOUNT}"
-
 
 @pytest.fixture(scope="module")
 def crowd(own_cluster: LocalCluster) -> Iterator[World]:
     """Two hundred Deployments, some of which have a pod."""
-    own_cluster.create_namespace("crowd")
-    world = World(own_cluster, "crowd")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: create(own_cluster, number), range(MANY)))
-    yield world
-    world.close()
-
-
-def create(cluster: LocalCluster, number: int) -> None:
-    one = World(cluster, "crowd")
-    one.create(deployment(f"web-{number:03}", replicas=1 if number % 10 == 0 else 0))
-    one.close()
-
-
-def ask_for(crowd: World, image: str) -> None:
-    """Have everybody carry this image, everybody at once."""
-    crowd.apply(policy(sidecars=[sidecar(image=image)], rollout={"maxConcurrent": "100%"}))
-
-
-def is_done(crowd: World, image: str) -> bool:
-    """Everybody carries it and only it, and the policy says so."""
-    body = crowd.get("SidecarPolicy", "log-shipper")
-    if not (is_current(body) and says(body, {"Ready": "True"}) and body["status"]["upToDate"] == MANY):
-        return False
-    return set(images(crowd).values()) == {(image,)}
-
-
-def until_done(crowd: World, image: str) -> None:
-    try:
-        until(partial(is_done, crowd, image), PATIENCE)
-    except AssertionError:
-        status = crowd.get("SidecarPolicy", "log-shipper").get("status")
-        found = Counter(images(crowd).values())
-        raise AssertionError(f"{found}, and the policy says {json.dumps(status, indent=1)}") from None
-
-
-def images(crowd: World) -> dict[str, tuple[str, ...]]:
-    return {one["metadata"]["name"]: init_images(one) for one in crowd.list("Deployment")}
-
-
-def init_images(body: Json) -> tuple[str, ...]:
-    return tuple(one["image"] for one in template_of(body)["spec"].get("initContainers", ()))
-
-
-def writes(crowd: World, mark: int) -> list[Write]:
-    """What the operator has written, without what it only tried."""
-    found = crowd.cluster.audit_log.writes(mark, user=US, dry_run=False)
-    return [one for one in found if not one.resource.startswith("selfsubject")]
-
-
-def template_writes(crowd: World, mark: int) -> Counter[str]:
-    """How often each Deployment was written."""
-    found = [one for one in writes(crowd, mark) if (one.resource, one.code) == ("deployments", 200)]
-    return Counter(one.name for one in found)
-
-
-def stay_silent(crowd: World, mark: int, seconds: float) -> None:
-    """Fail at the first write of the operator within this time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert writes(crowd, mark) == []
-        time.sleep(0.2)
-
-
-def generations(crowd: World) -> dict[str, int]:
-    """How often the spec of each was written; its controller's own annotations do not count."""
-    return {one["metadata"]["name"]: one["metadata"]["generation"] for one in crowd.list("Deployment")}
+    with many_deployments(own_cluster) as world:
+        yield world
 
 
 def test_kill_at_any_moment_costs_no_second_write(crowd: World, start_operator: StartOperator) -> None:
@@ -120,14 +49,19 @@ def test_kill_at_any_moment_costs_no_second_write(crowd: World, start_operator: 
         ask_for(crowd, f"shipper:killed-{seed}")
         until(partial(has_written, crowd, mark, random.Random(seed).randrange(MANY)), PATIENCE)
         operator.kill()
+        running.free_lease(crowd.cluster)
         operator.start_again()
         until_done(crowd, f"shipper:killed-{seed}")
 
         assert generations(crowd) == {name: count + 1 for name, count in before.items()}, f"seed {seed}"
 
 
-def has_written(crowd: World, mark: int, many: int) -> bool:
-    return template_writes(crowd, mark).total() >= many
+def stay_silent(crowd: World, mark: int, seconds: float) -> None:
+    """Fail at the first write of the operator within this time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert writes(crowd, mark) == []
+        time.sleep(0.2)
 
 
 def test_idle_operator_writes_nothing(crowd: World, start_operator: StartOperator) -> None:
