@@ -79,6 +79,7 @@ class _Parts:
         )
         self._streams = handlers.streams(self._loop.catch_up)
         self._keyring = Keyring()
+        self._is_listening = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         metrics.gauges.is_leader = self._elector.leading.is_set
         metrics.gauges.certificate_end = lambda: self._keyring.expires
@@ -109,13 +110,14 @@ class _Parts:
         mutator = Mutator(lambda: self._loop.book.asking, self._loop.labels, self._metrics)
         async with server.serve(mutator, self._keyring.context, port) as listening:
             log.info("admission is answered", port=listening)
+            self._is_listening.set()
             await asyncio.Event().wait()
 
     async def _look_after_certificate(self) -> None:
         settings, connection = self._settings, self._connection
         if settings.webhook_url:
             url, excluded = settings.webhook_url, settings.excluded
-            async with called_at(url, connection, self._keyring, excluded=excluded, now=now()):
+            async with called_at(url, connection, self._keyring, self._is_listening, excluded=excluded, now=now()):
                 await wait_until_reached(url, connection, excluded=excluded)
                 await asyncio.Event().wait()
         elif settings.cert_dir:

@@ -18,10 +18,11 @@ NOW = datetime.now(UTC)  # noqa: TID251 - the API server goes by the real clock
 
 
 async def test_the_api_server_calls_us_until_we_end(cluster: LocalCluster, client: Client, namespace: str) -> None:
-    ours, keyring = Webhook(), Keyring()
+    ours, keyring, listening = Webhook(), Keyring(), asyncio.Event()
+    listening.set()
 
     async def operate() -> None:
-        async with called_at(ours.url, client, keyring, excluded=names.SYSTEM_NAMESPACES, now=NOW):
+        async with called_at(ours.url, client, keyring, listening, excluded=names.SYSTEM_NAMESPACES, now=NOW):
             await asyncio.Event().wait()
 
     async def is_told() -> bool:

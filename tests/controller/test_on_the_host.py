@@ -79,6 +79,18 @@ def test_what_a_killed_one_leaves_behind_delays_nobody_and_is_replaced(
     assert configurations(own_cluster) == []
 
 
+def test_another_one_at_the_same_url_ends_and_leaves_the_first_its_configuration(
+    own_cluster: LocalCluster, start_operator: StartOperator
+) -> None:
+    flags = running.called_here()
+    first = start_operator(*flags, kubeconfig=own_cluster.kubeconfig)
+    until(lambda: said(first.log, "the API server reaches us"))
+
+    with pytest.raises(AssertionError, match="address already in use"):
+        start_operator(*flags, kubeconfig=own_cluster.kubeconfig)
+    assert configurations(own_cluster) == [flags[1]]
+
+
 def test_a_url_at_which_nobody_answers_is_said(own_cluster: LocalCluster, start_operator: StartOperator) -> None:
     nowhere = f"https://127.0.0.1:{running.free_port()}/mutate"
     flags = ("--webhook-url", nowhere, "--webhook-port", str(running.free_port()))

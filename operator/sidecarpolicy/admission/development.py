@@ -32,20 +32,30 @@ _PATIENCE = 5
 
 @asynccontextmanager
 async def called_at(
-    url: str, client: Client, keyring: Keyring, *, excluded: Iterable[str], now: datetime
+    url: str, client: Client, keyring: Keyring, listening: asyncio.Event, *, excluded: Iterable[str], now: datetime
 ) -> AsyncIterator[None]:
-    """Have the API server call us at a checked URL until the block ends, however it ends."""
+    """Have the API server call us at a checked URL, from when we listen until the block ends, however it ends."""
     parts = urlsplit(url)
     bundle = make([parts.hostname or ""], _LIFE, now)
     keyring.take(bundle.serving)
     name = re.sub(r"[^a-z0-9.-]", "-", f"sidecarpolicy-dev-{parts.hostname}-{parts.port}")
     trusted = {"url": url, "caBundle": b64encode(bundle.trust).decode()}
+    # Where another of us listens already, the configuration is its own.
+    await listening.wait()
     await webhook.announce(client, configuration(name, trusted, excluded))
     log.info("webhook configured", configuration=name, url=url)
     try:
         yield
     finally:
+        await _withdraw(client, name)
+
+
+async def _withdraw(client: Client, name: str) -> None:
+    try:
         await webhook.withdraw(client, name)
+    except ClusterError as error:
+        advice = f"kubectl delete mutatingwebhookconfiguration {name}"
+        log.warning("webhook configuration not taken away", error=error.message, advice=advice)
 
 
 async def wait_until_reached(url: str, client: Client, *, excluded: Collection[str]) -> None:

@@ -15,6 +15,9 @@ from sidecarpolicy.planning.workload import Ref
 
 _SECRETS = RESOURCES["Secret"]
 _CONFIGURATIONS = RESOURCES["MutatingWebhookConfiguration"]
+_LAST_WAIT = 5.0
+"""Seconds."""
+_LAST_ATTEMPTS = 3
 _PROBE = {"dryRun": "All", "fieldManager": names.PROBE_MANAGER}
 _LABELS = {"app.kubernetes.io/name": names.PROBE_MANAGER}
 _NEVER_CREATED = {
@@ -101,9 +104,10 @@ async def announce(client: Client, configuration: Json) -> None:
 
 
 async def withdraw(client: Client, name: str) -> None:
-    """Take back what was announced."""
+    """Take back what was announced, with little patience: we are about to end."""
+    path = _CONFIGURATIONS.path(name=name)
     with suppress(NotFound):
-        await client.request("DELETE", _CONFIGURATIONS.path(name=name), by_leader_only=False)
+        await client.request("DELETE", path, timeout=_LAST_WAIT, attempts=_LAST_ATTEMPTS, by_leader_only=False)
 
 
 async def _get(client: Client, path: str) -> Json | None:
