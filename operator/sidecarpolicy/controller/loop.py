@@ -43,6 +43,8 @@ _PAUSE = 1.0
 """Seconds between two passes, so that a status is written at most once a second."""
 _REST = 10
 """How many times as long as a pass took is rested after it: it takes longer, the more workloads there are."""
+_LONGEST_REST = 5.0
+"""Seconds: where others keep the processor busy, a pass takes long by the clock and not by what it does."""
 _IDLE_LOOK = timedelta(seconds=5)
 """After this long what is on its way is described again, for what only time tells."""
 _JUDGE_AGAIN = 300.0
@@ -126,7 +128,7 @@ class Loop:
                 await self._rest(spent)
 
     async def _rest(self, spent: timedelta) -> None:
-        await asyncio.sleep(max(_PAUSE, spent.total_seconds() * _REST))
+        await asyncio.sleep(min(max(_PAUSE, spent.total_seconds() * _REST), _LONGEST_REST))
         timeout = _IDLE_LOOK.total_seconds() if self.fleet.moving or self.fleet.holds else None
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
@@ -34,6 +36,9 @@ from sidecarpolicy.planning.trust import trusted
 from sidecarpolicy.planning.workload import Ref, controller_of, is_made_by_cron_job, ref_of, template_of
 
 __all__ = ["Asking", "Assessment", "Standing", "State", "assess", "assess_again", "fingerprint"]
+
+
+_Set = TypeVar("_Set", bound=frozenset[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,12 @@ def fingerprint(body: Json) -> int:
     )
 
 
+@lru_cache(maxsize=1024)
+def _shared(value: _Set) -> _Set:
+    """Return one for all that are equal: thousands of workloads carry the same."""
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """One look at one workload that policies have to do with."""
@@ -172,8 +183,8 @@ class _Look:
             asking=self.stakes.asking.number,
             states=states,
             progress=self.progress,
-            applied=frozenset(part.revision for part in self.trust.parts.values()),
-            carrying=frozenset(ref_of_key(key, self.ref.namespace) for key in self.trust.parts),
+            applied=_shared(frozenset(part.revision for part in self.trust.parts.values())),
+            carrying=_shared(frozenset(ref_of_key(key, self.ref.namespace) for key in self.trust.parts)),
         )
 
     def _desired(self, policies: Sequence[Policy]) -> Desired:
