@@ -17,17 +17,21 @@ SPEC = {"containers": [container("app"), container("envoy"), container("web")]}
 PATH = ("spec", "template")
 
 
-def author(manifest: Json | None = None, *, applied: Json | None = None, present: tuple[str, ...] = ("app",)) -> Author:
+def author(manifest: Json | None = None, *, applied: Json | None = None, at: str = "", ours: str = "") -> Author:
+    """Somebody who applied at one time, while we wrote at another."""
     body: Json = {
         "metadata": {},
-        "spec": {"template": {"spec": {"containers": [{"name": name} for name in present]}}},
+        "spec": {"template": {"spec": {"containers": [{"name": "app"}]}}},
     }
     if manifest:
         text = json.dumps({"spec": {"template": {"spec": manifest}}})
         body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": text}
     if applied:
         fields = {"f:spec": {"f:template": {"f:spec": applied}}}
-        body["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Apply", "fieldsV1": fields}]
+        entry = {"manager": "kubectl", "operation": "Apply", "time": at, "fieldsV1": fields}
+        body["metadata"]["managedFields"] = [entry]
+        if ours:
+            body["metadata"]["managedFields"].append({"manager": "sidecarpolicy", "operation": "Update", "time": ours})
     return Author(body, PATH)
 
 
@@ -58,6 +62,7 @@ def test_the_authors_edits_of_a_converted_container_come_back_with_it() -> None:
     assert convert.restore(spec, before, author())["containers"][1] == {**container("envoy"), "image": "envoy:2"}
 
 
+NOON, LATER = "2026-11-21T12:00:00Z", "2026-11-21T12:00:01Z"
 ENVOY: Json = {'k:{"name":"envoy"}': {"f:image": {}}}
 APP: Json = {'k:{"name":"app"}': {"f:image": {}}}
 
@@ -70,6 +75,9 @@ APP: Json = {'k:{"name":"app"}': {"f:image": {}}}
         pytest.param(author({"containers": [{"name": "app"}]}), False, id="no-longer-applied"),
         pytest.param(author(applied={"f:containers": {**APP, **ENVOY}}), True, id="still-owned-server-side"),
         pytest.param(author(applied={"f:containers": APP}), False, id="no-longer-owned-server-side"),
+        pytest.param(author(applied={"f:containers": APP}, at=NOON, ours=LATER), True, id="we-took-it-out-since"),
+        pytest.param(author(applied={"f:containers": APP}, at=NOON, ours=NOON), True, id="perhaps-we-took-it-out"),
+        pytest.param(author(applied={"f:containers": APP}, at=LATER, ours=NOON), False, id="applied-again-without-it"),
         pytest.param(
             author(applied={"f:containers": {'k:{"name":"app"}': {"f:env": {}}}}),
             True,

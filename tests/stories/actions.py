@@ -54,7 +54,7 @@ class Case:
     warned: tuple[str, ...] = ()
     """In which ways the command has no effect where admission serves, as kubectl says."""
     kinds: tuple[str, ...] = DEPLOYMENT
-    start: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    start: Mapping[str, Any] = field(default_factory=dict)
     """How the manifest begins other than usual."""
     before: Action = nothing
     needs_earlier: bool = False

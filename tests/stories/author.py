@@ -20,7 +20,11 @@ BOTH = (CLIENT, SERVER)
 
 
 def manifest(
-    kind: str = "Deployment", *, inits: tuple[str, ...] = ("migrate", "schema"), volumes: tuple[str, ...] = ("cache",)
+    kind: str = "Deployment",
+    *,
+    inits: tuple[str, ...] = ("migrate", "schema"),
+    volumes: tuple[str, ...] = ("cache",),
+    legacy: tuple[str, ...] = (),
 ) -> Json:
     """A workload as its author writes it; without pods, which would tell nothing here."""
     pod: Json = {
@@ -29,7 +33,8 @@ def manifest(
                 "name": "app",
                 "image": "app:1",
                 "ports": [{"name": "http", "containerPort": 8080}, {"name": "admin", "containerPort": 9090}],
-            }
+            },
+            *({"name": name, "image": f"{name}:1"} for name in legacy),
         ],
     }
     if volumes:

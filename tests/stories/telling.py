@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from localcluster.audit import Write
 from stories.actions import CASES, Case
@@ -34,6 +35,8 @@ class Story:
     case: Case
     stage: Stage
     pair: Pair
+    begun: Json = field(default_factory=dict)
+    """The workload at rest before anybody does anything."""
     earlier: set[str] = field(default_factory=set)
     """The generations before the action."""
     done: Done = field(default_factory=lambda: Done([], -1))
@@ -63,13 +66,16 @@ class Story:
 class Telling:
     """All stories in one namespace where workloads are injected that were there, and in one where they are born so."""
 
-    def __init__(self, mode: Mode, injected: Stage, born: Stage | None = None) -> None:
+    def __init__(
+        self, mode: Mode, injected: Stage, born: Stage | None = None, *, cases: Sequence[Case] = CASES, **asked: Any
+    ) -> None:
+        self._asked = asked
         self._injected = injected
         self._born = born
         self._stages = [injected, *([born] if born else [])]
         self.stories = [
             Story(case, injected, Pair(Author(injected.world, way, body), Author(injected.beside, way, body)))
-            for number, case in enumerate(CASES)
+            for number, case in enumerate(cases)
             for kind in case.kinds
             for way in case.ways
             if mode is Mode.ON or way in {**case.off, **case.fails}
@@ -99,11 +105,13 @@ class Telling:
         _apply(self._injected.beside, [pair.other for pair in self._injected.pairs])
         _apply(self._injected.world, [pair.author for pair in self._injected.pairs])
         for stage in self._stages:
-            stage.world.create(policy(rollout=_ALL_AT_ONCE))
+            stage.world.create(policy(rollout=_ALL_AT_ONCE, **self._asked))
         if self._born:
             self._born.world.until_ready(POLICY)
             _apply(self._born.world, [pair.author for pair in self._born.pairs])
         self._rest()
+        for story in self.stories:
+            story.begun = story.pair.body
 
     def _have_all_do(self, actions: Callable[[Case], tuple[Action, Action]]) -> None:
         """Have all authors do their action, and those of the twins what comes to the same."""

@@ -46,10 +46,17 @@ class Author:
         if isinstance(self._manifest.get("containers"), list):
             yield _holds(self._manifest, ("containers", container))
         present = [one["name"] for one in (reach(self._body, self._path) or {}).get("containers", ())]
-        for owned in self._applied:
+        for entry in self._applications:
+            owned = self._owned(entry)
             # Who applies but some fields of some containers says nothing of the others.
-            if all(_owns(owned, ("containers", name, "image")) for name in present):
+            is_whole = owned and all(_owns(owned, ("containers", name, "image")) for name in present)
+            if is_whole and self._is_news(entry):
                 yield _owns(owned, ("containers", container))
+
+    def _is_news(self, entry: Json) -> bool:
+        """Tell whether it was written after us: our own conversion takes a container out of everybody's fields."""
+        ours = [one for one in self._entries if one.get("manager") == names.FIELD_MANAGER]
+        return all(str(entry.get("time", "")) > str(one.get("time", "")) for one in ours)
 
     @cached_property
     def _manifest(self) -> Json:
@@ -64,14 +71,24 @@ class Author:
     @cached_property
     def _applied(self) -> list[Json]:
         """The fields of the pod spec that others own by server-side apply."""
-        entries = self._metadata.get("managedFields") or ()
+        return [fields for entry in self._applications if (fields := self._owned(entry))]
+
+    @property
+    def _applications(self) -> Iterator[Json]:
+        """Of everybody else who uses server-side apply."""
+        for entry in self._entries:
+            if entry.get("operation") == "Apply" and entry.get("manager") != names.FIELD_MANAGER:
+                yield entry
+
+    @property
+    def _entries(self) -> list[Json]:
+        """Who wrote which fields."""
+        return list(self._metadata.get("managedFields") or ())
+
+    def _owned(self, entry: Json) -> Json:
+        """The part of an entry that is about the pod spec."""
         path = tuple(f"f:{step}" for step in self._path)
-        owned = [
-            reach(entry.get("fieldsV1") or {}, path)
-            for entry in entries
-            if entry.get("operation") == "Apply" and entry.get("manager") != names.FIELD_MANAGER
-        ]
-        return [fields for fields in owned if fields]
+        return reach(entry.get("fieldsV1") or {}, path) or {}
 
 
 def _holds(value: Any, path: tuple[str, ...]) -> bool:

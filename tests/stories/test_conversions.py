@@ -1,0 +1,128 @@
+"""Containers of the app that became native sidecars, while their author goes on with a manifest that lists them.
+
+The operator finds out for all policies together whether admission serves, so these have a control plane of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import running
+from conftest import StartOperator
+from localcluster import LocalCluster
+from stories.actions import EVERY_KIND, Case
+from stories.author import CLIENT, Change, Json, applying, replacing, template_in, within
+from stories.author import running as kubectl
+from stories.ours import marker, record, shown
+from stories.stage import Stage, about, check, is_as_its_twin, place
+from stories.telling import Mode, Story, Telling
+
+pytestmark = pytest.mark.xdist_group("own-cluster")
+
+HAS_NO_EFFECT = "the template stays as it was"
+WITH_ENVOY = ["shipper", "envoy", "migrate", "schema", "agent"]
+WITHOUT_ENVOY = ["shipper", "migrate", "schema", "agent"]
+BEGINS = {"legacy": ("envoy", "tail")}
+
+
+def legacy(**fields: str) -> Change:
+    """Set fields of the container that is converted."""
+    return lambda body: template_in(body)["spec"]["containers"][1].update(fields)
+
+
+def removed(body: Json) -> None:
+    """Take the container out of the manifest."""
+    del template_in(body)["spec"]["containers"][1]
+
+
+def moved(body: Json) -> None:
+    """Have it be a native sidecar in the manifest itself."""
+    spec = template_in(body)["spec"]
+    spec["initContainers"].append({**spec["containers"].pop(1), "restartPolicy": "Always"})
+
+
+CASES = (
+    Case("applied-unchanged", applying(), on=0, kinds=EVERY_KIND, start=BEGINS),
+    Case("applied-with-its-other-image", applying(legacy(image="envoy:2")), start=BEGINS, kinds=EVERY_KIND,
+         shows={"images": {"shipper": "shipper:1", "envoy": "envoy:2", "agent": "agent:1"}}),
+    Case("applied-with-another-image-of-the-app", applying(within(image="app:2")), start=BEGINS, kinds=EVERY_KIND),
+    Case("set-image", kubectl("set", "image", "{}", "envoy=envoy:2"), (CLIENT,), start=BEGINS, kinds=EVERY_KIND,
+         shows={"images": {"shipper": "shipper:1", "envoy": "envoy:2", "agent": "agent:1"}}),
+    Case("replaced-by-the-manifest", replacing(within(image="app:2")), start=BEGINS, kinds=EVERY_KIND),
+    # Where the operator converted it, server-side apply shows no difference before the manifest was applied once more.
+    Case("removed-for-good", applying(removed), start=BEGINS, kinds=EVERY_KIND, records=1, before=applying(),
+         shows={"order": WITHOUT_ENVOY, "images": {"shipper": "shipper:1", "agent": "agent:1"}}),
+    Case("moved-for-good", applying(moved), start=BEGINS, kinds=EVERY_KIND,
+         shows={"order": ["shipper", "migrate", "schema", "envoy", "agent"]}),
+)  # fmt: skip
+SHOWS = {"order": WITH_ENVOY, "images": {"shipper": "shipper:1", "envoy": "envoy:1", "agent": "agent:1"}}
+
+
+@pytest.fixture(scope="module")
+def told(own_cluster: LocalCluster) -> Iterator[list[Story]]:
+    """All stories, after the policy has gone."""
+    start = StartOperator(own_cluster)
+    start(*running.admission(own_cluster))
+    with (
+        place(own_cluster, running.ADMITTED) as injected,
+        place(own_cluster, running.ADMITTED) as born,
+        place(own_cluster, running.ADMITTED) as beside,
+    ):
+        stages = (Stage(injected, beside), Stage(born, beside))
+        telling = Telling(Mode.ON, *stages, cases=CASES, convert=[{"name": "envoy"}])
+        telling.tell()
+        yield telling.stories
+    for operator in start.started:
+        operator.close()
+
+
+each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+
+
+def of(case: Case, told: list[Story]) -> list[Story]:
+    return [story for story in told if story.case is case]
+
+
+@each_case
+def test_no_command_fails_or_is_told_that_it_had_no_effect(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            check(story.done)
+            assert HAS_NO_EFFECT not in story.done.stderr
+
+
+@each_case
+def test_it_becomes_a_sidecar(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            found = shown(story.begun)
+            assert {key: found[key] for key in SHOWS} == SHOWS
+
+
+@each_case
+def test_it_is_a_sidecar_as_its_author_has_it_now(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            found = shown(story.body)
+            assert {key: found[key] for key in SHOWS} == {**SHOWS, **case.shows}
+            assert [one["name"] for one in template_in(story.body)["spec"]["containers"]] == ["app", "tail"]
+            assert record(story.body)["revision"] == marker(story.body)
+
+
+@each_case
+def test_nothing_restarts_but_for_what_the_author_changed(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            if story.author.kind != "CronJob":
+                assert len(story.new) == case.on
+            assert len(story.writes) == case.records
+            assert story.late == set()
+
+
+@each_case
+def test_without_the_policy_the_template_is_its_twins(case: Case, told: list[Story]) -> None:
+    for story in of(case, told):
+        with about(story.pair):
+            is_as_its_twin(story.pair)
