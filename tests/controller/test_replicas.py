@@ -134,8 +134,10 @@ def test_leader_that_is_told_to_stop_hands_over_at_once(crowd: World, start_oper
     assert turns(crowd, mark) == [identity(leader), identity(standby)]
     released = times(lease_writes(crowd, mark), identity(leader))[-1]
     assert released - told < ENDED
-    assert times(lease_writes(crowd, mark), identity(standby))[0] - released < HANDED_OVER
-    assert times(writes(crowd, mark), identity(leader))[-1] < released
+    taken = times(lease_writes(crowd, mark), identity(standby))[0]
+    assert taken - released < HANDED_OVER
+    # What was cut off at the end may reach the API server a moment after the release.
+    assert times(writes(crowd, mark), identity(leader))[-1] < taken
     assert generations(crowd) == {name: count + 1 for name, count in before.items()}
 
 
