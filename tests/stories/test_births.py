@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stories.author import BOTH, Author, manifest, named
+from localcluster.waiting import until
+from sidecarpolicy.api import names
+from stories.author import BOTH, CLIENT, Author, Json, manifest, named, nothing, running, template_in
 from stories.ours import OURS, shown
 from stories.stage import Stage, about, are_ours, leaves_no_trace
 
@@ -34,3 +36,51 @@ def test_kubectl_shows_what_will_be_added_and_then_nothing_to_change(admitted: S
             assert shown(another.previews()) == OURS
             assert author.compares() == ""
     assert admitted.world.list("ReplicaSet", "app=another") == []
+
+
+def events(stage: Stage) -> set[tuple[str, str]]:
+    """About which workloads there are which Events."""
+    listed = stage.world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{stage.world.namespace}/events")
+    return {(item["regarding"]["name"], item["reason"]) for item in listed["items"]}
+
+
+def test_without_admission_the_operator_does_it_in_a_second_rollout_and_an_event_says_so(stage: Stage) -> None:
+    [pair] = stage.bear([CLIENT], manifest())
+
+    until(lambda: shown(pair.body) == OURS)
+    stage.rest()
+
+    are_ours(stage)
+    assert len(pair.generations()) == 2
+    until(lambda: (pair.author.name, "SidecarsInjected") in events(stage))
+
+
+def opted_out() -> Json:
+    body = manifest()
+    body["metadata"]["annotations"] = {names.INJECT_ANNOTATION: "false"}
+    return body
+
+
+def test_a_workload_whose_author_keeps_policies_away_is_born_as_it_was_written(admitted: Stage) -> None:
+    mark = admitted.world.cluster.audit_log.mark()
+    pairs = admitted.bear(BOTH, opted_out())
+
+    admitted.rest()
+
+    assert admitted.writes(mark) == []
+    for pair in pairs:
+        with about(pair):
+            assert template_in(pair.body) == template_in(pair.twin)
+            assert len(pair.generations()) == 1
+
+
+def test_an_author_who_keeps_policies_away_later_undoes_it_in_that_request(admitted: Stage) -> None:
+    [pair] = admitted.bear([CLIENT], manifest())
+    mark = admitted.world.cluster.audit_log.mark()
+
+    admitted.do(running("annotate", "{}", f"{names.INJECT_ANNOTATION}=false"), nothing)
+
+    assert template_in(pair.body) == template_in(pair.twin)
+    admitted.rest()
+    assert names.RECORD_ANNOTATION not in pair.body["metadata"]["annotations"]
+    assert admitted.writes(mark) == []
