@@ -60,25 +60,6 @@ def test_workloads_are_born_right_while_it_runs_and_it_leaves_nothing_behind(
     assert configurations(own_cluster) == []
 
 
-def test_what_a_killed_one_leaves_behind_delays_nobody_and_is_replaced(
-    own_cluster: LocalCluster, start_operator: StartOperator, shop: World
-) -> None:
-    flags = running.called_here()
-    operator = start_operator(*flags, kubeconfig=own_cluster.kubeconfig)
-    until(lambda: said(operator.log, "the API server reaches us"))
-    operator.kill()
-    assert configurations(own_cluster) == [flags[1]]
-
-    # Nobody listens any more: the API server's call is refused, and the workload goes through.
-    shop.apply(job("meanwhile"))
-    assert "initContainers" not in shop.get("Job", "meanwhile")["spec"]["template"]["spec"]
-
-    operator.start_again()
-    assert configurations(own_cluster) == [flags[1]]
-    operator.stop()
-    assert configurations(own_cluster) == []
-
-
 def test_another_one_at_the_same_url_ends_and_leaves_the_first_its_configuration(
     own_cluster: LocalCluster, start_operator: StartOperator
 ) -> None:
@@ -144,3 +125,23 @@ def test_what_needs_admission_says_so_without_it_and_goes_on_with_it(
             shop.kubectl("delete", "job", body["metadata"]["name"])
             shop.apply(body)
             shop.until_ready(example)
+
+
+def test_what_a_killed_one_leaves_behind_delays_nobody_and_is_replaced(
+    own_cluster: LocalCluster, start_operator: StartOperator, shop: World
+) -> None:
+    flags = running.called_here()
+    operator = start_operator(*flags, kubeconfig=own_cluster.kubeconfig)
+    until(lambda: said(operator.log, "the API server reaches us"))
+    # It keeps its Lease for a while, so that this comes last.
+    operator.kill()
+    assert configurations(own_cluster) == [flags[1]]
+
+    # Nobody listens any more: the API server's call is refused, and the workload goes through.
+    shop.apply(job("meanwhile"))
+    assert "initContainers" not in shop.get("Job", "meanwhile")["spec"]["template"]["spec"]
+
+    operator.start_again()
+    assert configurations(own_cluster) == [flags[1]]
+    operator.stop()
+    assert configurations(own_cluster) == []
