@@ -116,7 +116,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def own_cluster() -> Iterator[LocalCluster]:
     """A control plane of this module's own, without an operator, for what would disturb others.
 
-    Mark the module `pytest.mark.xdist_group("own-cluster")`, so that one such runs at a time.
+    Mark the module `pytest.mark.xdist_group("own-cluster")`, or "another-cluster": two such at a time are enough.
     """
     with LocalCluster.start() as cluster:
         running.install(cluster)

@@ -31,6 +31,13 @@ def granted(kind: str) -> dict[Right, frozenset[str]]:
     return {key: frozenset(verbs) for key, verbs in found.items()}
 
 
+@pytest.mark.xdist_group("house")
+def test_groups_of_tests_stay_together(request: pytest.FixtureRequest) -> None:
+    by_group = request.config.getoption("loadgroup", False)
+
+    assert request.node.nodeid.endswith("@house") or not by_group
+
+
 @pytest.mark.parametrize(("kind", "own"), [("ClusterRole", False), ("Role", True)])
 def test_operator_has_the_rights_that_it_needs_and_no_more(kind: str, own: bool) -> None:
     assert granted(kind) == rights(own=own)

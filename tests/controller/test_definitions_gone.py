@@ -11,7 +11,7 @@ from conftest import StartOperator
 from localcluster import LocalCluster
 from localcluster.waiting import until
 
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = pytest.mark.xdist_group("another-cluster")
 
 
 @pytest.mark.parametrize("name", running.CRDS)

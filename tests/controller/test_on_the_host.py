@@ -19,7 +19,7 @@ from localcluster.waiting import until
 from sidecarpolicy.planning.workload import KINDS, template_of
 from world import World
 
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = pytest.mark.xdist_group("another-cluster")
 
 
 @pytest.fixture

@@ -141,6 +141,7 @@ def test_leader_that_is_told_to_stop_hands_over_at_once(crowd: World, start_oper
     assert generations(crowd) == {name: count + 1 for name, count in before.items()}
 
 
+@pytest.mark.long
 def test_leader_that_stood_still_writes_nothing_when_it_goes_on(crowd: World, start_operator: StartOperator) -> None:
     leader, standby = two(crowd.cluster, start_operator)
     before, mark = generations(crowd), crowd.cluster.audit_log.mark()

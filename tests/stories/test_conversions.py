@@ -19,7 +19,7 @@ from stories.ours import marker, record, shown
 from stories.stage import Stage, about, check, is_as_its_twin, place
 from stories.telling import Mode, Story, Telling
 
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = pytest.mark.xdist_group("another-cluster")
 
 HAS_NO_EFFECT = "the template stays as it was"
 WITH_ENVOY = ["shipper", "envoy", "migrate", "schema", "agent"]
