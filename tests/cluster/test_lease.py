@@ -372,7 +372,7 @@ async def test_never_two_lead_however_they_come_and_go(
                 leaders += now
             await asyncio.sleep(0.005)
 
-    assert len(leaders) >= 3
+    assert len(set(leaders)) >= 2
 
 
 async def come_and_go(replicas: Replicas, client: Client, name: str, dice: random.Random, end: float) -> None:
