@@ -358,35 +358,37 @@ async def test_without_its_namespace_it_says_what_to_do(client: Client) -> None:
 async def test_never_two_lead_however_they_come_and_go(
     client: Client, replicas: Replicas, proxy: FaultProxy, client_behind: Client, seed: int
 ) -> None:
-    dice, end = random.Random(seed), monotonic() + 8
+    dice, end, over = random.Random(seed), monotonic() + 8, asyncio.Event()
     present = {"near": client, "far-1": client_behind, "far-2": client_behind, "far-3": client_behind}
     leaders: list[str] = []
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         for name, connection in present.items():
-            tasks.create_task(come_and_go(replicas, connection, name, dice, end))
-        tasks.create_task(trouble(proxy, dice, end))
-        while monotonic() < end:
+            tasks.create_task(come_and_go(replicas, connection, name, dice, over))
+        tasks.create_task(trouble(proxy, dice, over))
+        # A busy machine may take longer until three have led one after the other.
+        while monotonic() < end or len(leaders) < 3:
             now = [one.identity for one in replicas.started if one.elector.may_write]
             assert len(now) <= 1
             if now and now != leaders[-1:]:
                 leaders += now
             await asyncio.sleep(0.005)
+        over.set()
 
-    assert len(set(leaders)) >= 2
+    assert len(leaders) >= 3
 
 
-async def come_and_go(replicas: Replicas, client: Client, name: str, dice: random.Random, end: float) -> None:
+async def come_and_go(replicas: Replicas, client: Client, name: str, dice: random.Random, over: asyncio.Event) -> None:
     """Start, live for a while, end in one way or the other, and start again."""
-    while monotonic() < end:
+    while not over.is_set():
         one = replicas(f"{name}-{len(replicas.started)}", HASTY, client=client)
         await asyncio.wait([one.task], timeout=dice.uniform(0.5, 3))
         await (one.stops() if dice.random() < 0.5 else one.dies())
         await asyncio.sleep(dice.uniform(0, 1))
 
 
-async def trouble(proxy: FaultProxy, dice: random.Random, end: float) -> None:
+async def trouble(proxy: FaultProxy, dice: random.Random, over: asyncio.Event) -> None:
     """Lose some requests and answers, and now and then all of them for as long as a lease lasts and more."""
-    while monotonic() < end:
+    while not over.is_set():
         proxy.use(Rule(LoseAnswer(), chance=0.1), Rule(Cut(), chance=0.1))
         await asyncio.sleep(dice.uniform(0.5, 1.5))
         proxy.use(Rule(dice.choice((Blackhole(), Cut()))))
