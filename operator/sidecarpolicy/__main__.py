@@ -50,8 +50,8 @@ async def operate(settings: Settings) -> None:
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     async with client.connect(settings.kubeconfig, settings.context, (metrics.follow,), identity) as connection:
         version = await read.version(connection)
-        server, spelt = connection.credentials.server, ".".join(map(str, version))
-        log.info("connected", server=server, version=spelt, identity=identity)
+        address, spelt = connection.credentials.server, ".".join(map(str, version))
+        log.info("connected", server=address, version=spelt, identity=identity)
         missing = await read.missing_permissions(connection, settings.namespace)
         if missing:
             raise client.Forbidden(f"not allowed to {', '.join(missing)}: kubectl apply -k manifests/")
