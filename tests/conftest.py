@@ -52,7 +52,7 @@ def namespace(cluster: LocalCluster) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:10]}"
     cluster.create_namespace(name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.delete_namespace(name)
 
 
 @pytest.fixture

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
-import ssl
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import yaml
+from urllib.parse import urlencode
 
 from localcluster import LocalCluster
+from localcluster.connection import JSON, MERGE, RefusedError
 from localcluster.waiting import until
 from sidecarpolicy.cluster.resources import RESOURCES
 
 Json = dict[str, Any]
 
-MERGE = "application/merge-patch+json"
 _OTHERS = {
     "ReplicaSet": "/apis/apps/v1/{}/replicasets",
     "ConfigMap": "/api/v1/{}/configmaps",
@@ -31,22 +24,13 @@ _OTHERS = {
 }
 
 
-class RefusedError(Exception):
-    """The API server's own words, with its status code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-
-
 class World:
     """One namespace of one cluster, as its admin sees it."""
 
     def __init__(self, cluster: LocalCluster, namespace: str) -> None:
         self.cluster = cluster
         self.namespace = namespace
-        self._connection = _connect(cluster.kubeconfig)
-        self._turn = threading.Lock()
+        self._connection = cluster.connect()
 
     def apply(self, *objects: Json) -> None:
         """Apply objects as a user would with `kubectl apply`."""
@@ -88,24 +72,9 @@ class World:
         """Delete an object; its finalizers are not waited for."""
         self.ask("DELETE", self._path(kind, name), {"propagationPolicy": "Background"})
 
-    def ask(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
+    def ask(self, method: str, path: str, body: Json | None = None, kind: str = JSON) -> Json:
         """Send one request and return the answer."""
-        data = None if body is None else json.dumps(body)
-        with self._turn:
-            try:
-                answer = self._send(method, path, data, kind)
-            except ConnectionError:
-                # The API server closes what was idle for long.
-                self._connection.close()
-                answer = self._send(method, path, data, kind)
-            content: Json = json.loads(answer.read())
-        if answer.status >= http.client.BAD_REQUEST:
-            raise RefusedError(answer.status, content.get("message", ""))
-        return content
-
-    def _send(self, method: str, path: str, data: str | None, kind: str) -> http.client.HTTPResponse:
-        self._connection.request(method, path, data, {"Content-Type": kind, "Accept": "application/json"})
-        return self._connection.getresponse()
+        return self._connection.ask(method, path, body, kind)
 
     def _path(self, kind: str, name: str = "") -> str:
         if kind in _OTHERS:
@@ -161,17 +130,3 @@ def says(policy: Json, wanted: Mapping[str, str]) -> bool:
     """Tell whether conditions have these statuses or reasons."""
     found = {kind: condition(policy, kind) for kind in wanted}
     return all(value in (found[kind].get("status"), found[kind].get("reason")) for kind, value in wanted.items())
-
-
-def _connect(kubeconfig: Path) -> http.client.HTTPSConnection:
-    content = yaml.safe_load(kubeconfig.read_text())
-    user, known = content["users"][0]["user"], content["clusters"][0]["cluster"]
-    authority = base64.b64decode(known["certificate-authority-data"]).decode()
-    trust = ssl.create_default_context(cadata=authority)
-    with tempfile.NamedTemporaryFile() as pair:
-        for part in ("client-certificate-data", "client-key-data"):
-            pair.write(base64.b64decode(user[part]) + b"\n")
-        pair.flush()
-        trust.load_cert_chain(pair.name)
-    server = urlsplit(known["server"])
-    return http.client.HTTPSConnection(server.hostname or "", server.port, context=trust)

@@ -47,7 +47,7 @@ def here(cluster: LocalCluster, installed: None) -> Iterator[str]:
     until(lambda: attempt(cluster, name, {"who": "editor", "get": names.POLICY_PLURAL}).returncode == 0)
     until(lambda: attempt(cluster, name, {"who": "writer", "create": {}}).returncode != 0)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.delete_namespace(name)
     everywhere = [item for item in bound if item["kind"] == "ClusterRoleBinding"]
     cluster.kubectl("delete", "clusterrolebinding", *(item["metadata"]["name"] for item in everywhere))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -27,16 +26,10 @@ def many_deployments(cluster: LocalCluster) -> Iterator[World]:
     """Two hundred Deployments, some of which have a pod."""
     cluster.create_namespace("crowd")
     world = World(cluster, "crowd")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda number: create(cluster, number), range(MANY)))
+    for number in range(MANY):
+        world.create(deployment(f"web-{number:03}", replicas=1 if number % 10 == 0 else 0))
     yield world
     world.close()
-
-
-def create(cluster: LocalCluster, number: int) -> None:
-    one = World(cluster, "crowd")
-    one.create(deployment(f"web-{number:03}", replicas=1 if number % 10 == 0 else 0))
-    one.close()
 
 
 def ask_for(crowd: World, image: str) -> None:

@@ -200,7 +200,7 @@ def neighbour(cluster: LocalCluster, operator: Operator) -> Iterator[World]:
     one = World(cluster, name)
     yield one
     one.close()
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.delete_namespace(name)
 
 
 @pytest.fixture

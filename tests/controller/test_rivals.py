@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from controller.manifests import Json, deployment, policy, sidecar
+from localcluster.connection import RefusedError
 from localcluster.waiting import until
 from sidecarpolicy.api import names
 from sidecarpolicy.planning.workload import template_of
-from world import RefusedError, World, condition
+from world import World, condition
 
 RIVAL = "argocd-controller"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"

@@ -1,24 +1,30 @@
 """A running control plane and what a test asks of it."""
 
-import base64
 import contextlib
+import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from localcluster import binaries, kubeconfig, startup
 from localcluster.audit import AuditLog
+from localcluster.connection import Connection, RefusedError, decoded, trusting
 from localcluster.failures import ClusterFailed
 from localcluster.holding import Hold
 from localcluster.locks import locked
+from localcluster.waiting import until
 
 KUBECONFIG_VARIABLE = "SIDECARPOLICY_TEST_KUBECONFIG"
+_A_DAY = 24 * 60 * 60
 
 
 class LocalCluster:
@@ -74,9 +80,32 @@ class LocalCluster:
 
     def endpoint(self) -> tuple[str, str]:
         """Return the address of the API server and the authority that it is known by."""
+        known = self._known["clusters"][0]["cluster"]
+        return known["server"], decoded(known["certificate-authority-data"])
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
         arguments = ("config", "view", "--minify", "--flatten", "--raw", "--output=json")
-        known = json.loads(self.kubectl(*arguments))["clusters"][0]["cluster"]
-        return known["server"], base64.b64decode(known["certificate-authority-data"]).decode()
+        found: dict[str, Any] = json.loads(self.kubectl(*arguments))
+        return found
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        user = self._known["users"][0]["user"]
+        pair = (decoded(user[f"client-{part}-data"]) for part in ("certificate", "key"))
+        return trusting(self.endpoint()[1], *pair)
+
+    def connect(self) -> Connection:
+        """Return a connection of the caller's own, as the cluster's admin."""
+        return Connection(self.server, self._trust)
+
+    def ask(self, method: str, path: str, body: Any = None, **types: str) -> dict[str, Any]:
+        """Send one request as the cluster's admin and return the answer."""
+        return self._connection.ask(method, path, body, **types)
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.connect()
 
     @property
     def directory(self) -> Path:
@@ -94,8 +123,9 @@ class LocalCluster:
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return how it ended; with `check`, a failure raises with what kubectl said."""
         command = [self._kubectl, f"--kubeconfig={kubeconfig or self.kubeconfig}", *arguments]
-        # Ports come back with other clusters behind them: what kubectl knows of one must not outlive it.
-        environment = os.environ | {"KUBECACHEDIR": str(self._scratch / "kubectl-cache")}
+        # Ports come back with other clusters behind them: what kubectl knows of one must not outlive it. And it ends
+        # before it would be worth its while to collect garbage.
+        environment = os.environ | {"KUBECACHEDIR": str(self._scratch / "kubectl-cache"), "GOGC": "off"}
         done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             raise ClusterFailed(f"kubectl {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
@@ -114,14 +144,33 @@ class LocalCluster:
         manifest = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.kubectl("apply", f"--namespace={namespace}", "--filename=-", stdin=json.dumps(manifest))
 
-    def create_namespace(self, name: str) -> None:
+    def create_namespace(self, name: str, labels: Mapping[str, str] = MappingProxyType({})) -> None:
         """Create a namespace and return when pods can be created in it."""
-        self.kubectl("create", "namespace", name)
-        self.kubectl("wait", f"--namespace={name}", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": dict(labels)}})
+        until(lambda: self._is_there(f"/api/v1/namespaces/{name}/serviceaccounts/default"), seconds=60)
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete a namespace; its end is not waited for."""
+        self.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self.ask("GET", path)
+        except RefusedError as refused:
+            if refused.code != http.client.NOT_FOUND:
+                raise
+            return False
+        return True
 
     def kubeconfig_for(self, namespace: str, service_account: str, endpoint: tuple[str, str] | None = None) -> Path:
         """Return a kubeconfig that acts as a service account, at another endpoint than the API server's if given."""
-        token = self.kubectl("create", "token", service_account, f"--namespace={namespace}", "--duration=24h").strip()
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        asked = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": _A_DAY},
+        }
+        token = self.ask("POST", path, asked)["status"]["token"]
         content = kubeconfig.with_token(*(endpoint or self.endpoint()), token, namespace)
         handle, path = tempfile.mkstemp(dir=self._scratch, prefix=f"{service_account}-", suffix=".kubeconfig")
         os.close(handle)
@@ -137,6 +186,8 @@ class LocalCluster:
 
     def close(self) -> None:
         """Let go; when nobody else holds the cluster, return when it has stopped and its files are gone."""
+        if "_connection" in vars(self):
+            self._connection.close()
         if self._hold is None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         else:

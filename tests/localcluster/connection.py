@@ -1,0 +1,70 @@
+"""Requests to an API server over one connection, for what would otherwise be a kubectl each."""
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+JSON = "application/json"
+MERGE = "application/merge-patch+json"
+
+
+class RefusedError(Exception):
+    """The API server's own words, with its status code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Connection:
+    """One connection; several threads take turns."""
+
+    def __init__(self, server: str, trust: ssl.SSLContext) -> None:
+        address = urlsplit(server)
+        self._connection = http.client.HTTPSConnection(address.hostname or "", address.port, context=trust)
+        self._turn = threading.Lock()
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str = JSON, accept: str = JSON) -> dict[str, Any]:
+        """Send one request and return the answer."""
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": kind, "Accept": accept}
+        with self._turn:
+            try:
+                answer = self._send(method, path, data, headers)
+            except ConnectionError:
+                # The API server closes what was idle for long.
+                self._connection.close()
+                answer = self._send(method, path, data, headers)
+            content: dict[str, Any] = json.loads(answer.read())
+        if answer.status >= http.client.BAD_REQUEST:
+            raise RefusedError(answer.status, content.get("message", ""))
+        return content
+
+    def _send(self, method: str, path: str, data: str | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request(method, path, data, headers)
+        return self._connection.getresponse()
+
+    def close(self) -> None:
+        """Close it; the next request opens it anew."""
+        self._connection.close()
+
+
+def trusting(authority: str, certificate: str, key: str) -> ssl.SSLContext:
+    """Return what a client needs that trusts an authority and shows a certificate of its own."""
+    trust = ssl.create_default_context(cadata=authority)
+    # There is no other way in than by a file.
+    with tempfile.NamedTemporaryFile() as pair:
+        pair.write(f"{certificate}\n{key}".encode())
+        pair.flush()
+        trust.load_cert_chain(pair.name)
+    return trust
+
+
+def decoded(content: str) -> str:
+    """Return what a kubeconfig carries inside."""
+    return base64.b64decode(content).decode()
