@@ -72,6 +72,25 @@ def template_in(body: Json) -> Json:
     return template
 
 
+class Together:
+    """Manifests that authors send together, who do not ask what becomes of each: one kubectl for all of a kind."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[tuple[str, ...], list[Json]] = {}
+
+    def add(self, body: Json, command: tuple[str, ...]) -> Done:
+        """Have a manifest sent with the others."""
+        self._bodies.setdefault(command, []).append(body)
+        return CompletedProcess(command, 0, "", "")
+
+    def send(self, world: World) -> None:
+        """Send what there is, and fail with kubectl's words where it has to."""
+        for command, bodies in self._bodies.items():
+            everything = {"apiVersion": "v1", "kind": "List", "items": bodies}
+            world.kubectl(*command, "--filename=-", stdin=json.dumps(everything))
+        self._bodies.clear()
+
+
 @dataclass(slots=True)
 class Author:
     """Somebody who keeps a manifest and applies it in one way."""
@@ -79,6 +98,8 @@ class Author:
     world: World
     way: str
     body: Json
+    together: Together | None = None
+    """With whom manifests are sent."""
 
     @property
     def kind(self) -> str:
@@ -103,21 +124,21 @@ class Author:
     def applies(self, *changes: Change) -> Done:
         """Change the manifest and apply it."""
         self._edit(changes)
-        return self._send("apply", *self._how)
+        return self.sends(self.body, "apply", *self._how)
 
     def replaces(self, *changes: Change) -> Done:
         """Change the manifest and put it in the place of what is there."""
         self._edit(changes)
-        return self._send("replace", *(["--save-config"] if self.way == CLIENT else []))
+        return self.sends(self.body, "replace", *(["--save-config"] if self.way == CLIENT else []))
 
     def previews(self) -> Json:
         """What the API server would make of the manifest."""
-        body: Json = json.loads(self._send("apply", *self._how, "--dry-run=server", "--output=json").stdout)
+        body: Json = json.loads(self.sends(self.body, "apply", *self._how, "--dry-run=server", "--output=json").stdout)
         return body
 
     def compares(self) -> str:
         """What an apply would change, as kubectl shows it."""
-        return self._send("diff", *self._how).stdout
+        return self.sends(self.body, "diff", *self._how).stdout
 
     @property
     def _how(self) -> tuple[str, ...]:
@@ -128,8 +149,11 @@ class Author:
         for change in changes:
             change(self.body)
 
-    def _send(self, *command: str) -> Done:
-        return self.runs(*command, "--filename=-", stdin=json.dumps(self.body))
+    def sends(self, body: Json, *command: str) -> Done:
+        """Give kubectl a manifest, at once or with those of others."""
+        if self.together:
+            return self.together.add(body, command)
+        return self.runs(*command, "--filename=-", stdin=json.dumps(body))
 
     def runs(self, *arguments: str, stdin: str | None = None) -> Done:
         """Run kubectl in the author's namespace, whatever comes of it."""
@@ -185,7 +209,7 @@ def patching_pod(**fields: Any) -> Action:
 
 def replacing_by_export(author: Author) -> Done:
     """Replace the workload by an export of itself without annotations."""
-    return author.runs("replace", "--filename=-", stdin=json.dumps(author.exports()))
+    return author.sends(author.exports(), "replace")
 
 
 def replacing_template(author: Author) -> Done:

@@ -15,6 +15,7 @@ from localcluster.waiting import until
 from sidecarpolicy.api import names
 from stories.author import Action, Author, Done, Json, named, template_in
 from stories.ours import NOTHING, POLICY, claims, marker, policy, shows_ours
+from stories.view import View
 from world import World
 
 _RESOURCES_OF_WORKLOADS = ("deployments", "statefulsets", "daemonsets", "cronjobs")
@@ -46,11 +47,6 @@ class Pair:
             return set()
         kind = "ReplicaSet" if self.author.kind == "Deployment" else "ControllerRevision"
         return {item["metadata"]["name"] for item in self.author.world.list(kind, f"app={self.author.name}")}
-
-    def is_at_rest(self) -> bool:
-        """Its own controller has seen both, and we claim nothing of the author's."""
-        body = self.body
-        return _is_observed(body) and _is_observed(self.twin) and not claims(body)
 
 
 @dataclass(slots=True)
@@ -97,7 +93,26 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until all workloads are at rest."""
-        until(lambda: all(pair.is_at_rest() for pair in self.pairs))
+        until(self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        """Their own controllers have seen all workloads, and we claim nothing of the authors'."""
+        here, beside = self.view(), self.view_beside()
+        bodies = [here.of(pair.author) for pair in self.pairs]
+        twins = [beside.of(pair.other) for pair in self.pairs]
+        return all(map(_is_observed, [*bodies, *twins])) and not any(map(claims, bodies))
+
+    def view(self) -> View:
+        """The injected workloads as they are now."""
+        return View(self.world, self._kinds)
+
+    def view_beside(self) -> View:
+        """The others as they are now."""
+        return View(self.beside, self._kinds)
+
+    @property
+    def _kinds(self) -> frozenset[str]:
+        return frozenset(pair.author.kind for pair in self.pairs)
 
     def rest(self) -> None:
         """Have the operator look at everything anew, and wait until it wants nothing any more."""
@@ -144,15 +159,14 @@ class Stage:
 def place(cluster: LocalCluster, labels: Mapping[str, str] = NOTHING) -> Iterator[World]:
     """A namespace whose end is not waited for; where its labels say so, admission serves in it."""
     name = f"story-{uuid.uuid4().hex[:10]}"
-    cluster.create_namespace(name)
+    cluster.create_namespace(name, labels)
     if labels:
-        cluster.kubectl("label", "namespace", name, *(f"{key}={value}" for key, value in labels.items()))
         # It takes the API server a moment to hear of it.
         until(partial(_is_admitted, cluster, name))
     world = World(cluster, name)
     yield world
     world.close()
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.delete_namespace(name)
 
 
 def _is_admitted(cluster: LocalCluster, namespace: str) -> bool:
@@ -199,12 +213,11 @@ def leaves_no_trace(stage: Stage) -> None:
 
     for pair in stage.pairs:
         with about(pair):
-            is_as_its_twin(pair)
+            is_as_its_twin(pair, pair.body, pair.twin)
 
 
-def is_as_its_twin(pair: Pair) -> None:
+def is_as_its_twin(pair: Pair, body: Json, twin: Json) -> None:
     """The template is the twin's, and so is the ReplicaSet; the record is gone."""
-    body, twin = pair.body, pair.twin
     assert _without_restart(template_in(body)) == _without_restart(template_in(twin))
     assert names.RECORD_ANNOTATION not in body["metadata"].get("annotations", {})
     # Two that were restarted differ by the time when each was.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from localcluster.audit import Write
 from stories.actions import CASES, Case
-from stories.author import BOTH, SERVER, Action, Author, Done, Json, manifest, named
+from stories.author import Action, Author, Done, Json, Together, manifest, named
 from stories.ours import POLICY, policy
 from stories.stage import Pair, Stage, check
+from stories.view import generations
 from world import World
 
 _AT_ONCE = 4
@@ -37,14 +37,14 @@ class Story:
     pair: Pair
     begun: Json = field(default_factory=dict)
     """The workload at rest before anybody does anything."""
-    earlier: set[str] = field(default_factory=set)
+    earlier: frozenset[str] = frozenset()
     """The generations before the action."""
     done: Done = field(default_factory=lambda: Done([], -1))
     twin_done: Done | None = None
     """None where another story has the same twin."""
     body: Json = field(default_factory=dict)
     """The workload at rest after the action."""
-    new: set[str] = field(default_factory=set)
+    new: frozenset[str] = frozenset()
     """Its generations since the action."""
     writes: set[str] = field(default_factory=set)
     """What the operator did to it after the action."""
@@ -52,6 +52,8 @@ class Story:
     """What it did when it looked once more."""
     replaced: Json = field(default_factory=dict)
     """The workload at rest after its author has replaced what could not be applied."""
+    left: tuple[Json, Json] = field(default_factory=lambda: ({}, {}))
+    """The workload and its twin after the policy has gone."""
 
     @property
     def author(self) -> Author:
@@ -73,8 +75,9 @@ class Telling:
         self._injected = injected
         self._born = born
         self._stages = [injected, *([born] if born else [])]
+        self._twins = Together()
         self.stories = [
-            Story(case, injected, Pair(Author(injected.world, way, body), Author(injected.beside, way, body)))
+            Story(case, injected, Pair(Author(injected.world, way, body), self._twin(way, body)))
             for number, case in enumerate(cases)
             for kind in case.kinds
             for way in case.ways
@@ -90,6 +93,9 @@ class Telling:
         for stage in self._stages:
             stage.pairs = tuple(story.pair for story in self.stories if story.stage is stage)
 
+    def _twin(self, way: str, body: Json) -> Author:
+        return Author(self._injected.beside, way, body, self._twins)
+
     def tell(self) -> None:
         """Tell them from the creation of the workloads to the end of the policy."""
         self._begin()
@@ -98,8 +104,18 @@ class Telling:
         self._act()
         self._replace_what_failed()
         self._look_once_more()
+        self._end()
+
+    def _end(self) -> None:
         for stage in self._stages:
             stage.delete_policy()
+        for stage, stories in self._by_stage():
+            here, beside = stage.view(), stage.view_beside()
+            for story in stories:
+                story.left = here.of(story.author), beside.of(story.pair.other)
+
+    def _by_stage(self) -> list[tuple[Stage, list[Story]]]:
+        return [(stage, [story for story in self.stories if story.stage is stage]) for stage in self._stages]
 
     def _begin(self) -> None:
         _apply(self._injected.beside, [pair.other for pair in self._injected.pairs])
@@ -110,8 +126,10 @@ class Telling:
             self._born.world.until_ready(POLICY)
             _apply(self._born.world, [pair.author for pair in self._born.pairs])
         self._rest()
-        for story in self.stories:
-            story.begun = story.pair.body
+        for stage, stories in self._by_stage():
+            here = stage.view()
+            for story in stories:
+                story.begun = here.of(story.author)
 
     def _have_all_do(self, actions: Callable[[Case], tuple[Action, Action]]) -> None:
         """Have all authors do their action, and those of the twins what comes to the same."""
@@ -125,21 +143,26 @@ class Telling:
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(do, self.stories))
+        self._twins.send(self._injected.beside)
 
     def _rest(self) -> None:
         for stage in self._stages:
             stage.rest()
 
     def _act(self) -> None:
-        for story in self.stories:
-            story.earlier = story.pair.generations()
+        for stage, stories in self._by_stage():
+            found = generations(stage.world)
+            for story in stories:
+                story.earlier = found[story.author.name]
         mark = self._mark()
         self._have_all_do(lambda case: (case.action, case.twin or case.action))
         self._rest()
-        for story in self.stories:
-            story.body = story.pair.body
-            story.new = story.pair.generations() - story.earlier
-            story.writes = story.of_it(story.stage.writes(mark))
+        for stage, stories in self._by_stage():
+            here, found, writes = stage.view(), generations(stage.world), stage.writes(mark)
+            for story in stories:
+                story.body = here.of(story.author)
+                story.new = found[story.author.name] - story.earlier
+                story.writes = story.of_it(writes)
 
     def _mark(self) -> int:
         return self._injected.world.cluster.audit_log.mark()
@@ -156,16 +179,15 @@ class Telling:
     def _look_once_more(self) -> None:
         mark = self._mark()
         self._rest()
-        for story in self.stories:
-            story.late = story.of_it(story.stage.writes(mark))
+        for stage, stories in self._by_stage():
+            writes = stage.writes(mark)
+            for story in stories:
+                story.late = story.of_it(writes)
 
 
 def _apply(world: World, authors: Iterable[Author]) -> None:
-    """Have authors apply their manifests, all of one way together."""
-    authors = list(authors)
-    for way in BOTH:
-        items = [author.body for author in authors if author.way == way]
-        flags = ["--server-side"] if way == SERVER else []
-        world.kubectl(
-            "apply", *flags, "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        )
+    """Have authors apply their manifests together."""
+    together = Together()
+    for author in authors:
+        replace(author, together=together).applies()
+    together.send(world)

@@ -125,4 +125,4 @@ def test_nothing_restarts_but_for_what_the_author_changed(case: Case, told: list
 def test_without_the_policy_the_template_is_its_twins(case: Case, told: list[Story]) -> None:
     for story in of(case, told):
         with about(story.pair):
-            is_as_its_twin(story.pair)
+            is_as_its_twin(story.pair, *story.left)

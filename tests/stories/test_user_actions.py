@@ -97,7 +97,7 @@ def test_nothing_restarts_but_for_what_the_author_changed(case: Case, told: list
     for story in of(case, told):
         with about(story.pair):
             if story.done.returncode:
-                assert story.new == set()
+                assert story.new == frozenset()
             elif mode is Mode.OFF:
                 assert len(story.new) <= case.off[story.author.way]
             elif story.author.kind != "CronJob":
@@ -117,7 +117,7 @@ def test_the_operator_writes_no_more_than_it_must(case: Case, told: list[Story],
 def test_without_the_policy_the_template_is_its_twins(case: Case, told: list[Story]) -> None:
     for story in of(case, told):
         with about(story.pair):
-            is_as_its_twin(story.pair)
+            is_as_its_twin(story.pair, *story.left)
 
 
 def test_marker_wiped_by_an_apply_comes_back_with_the_next_revision_and_not_by_a_restart(stage: Stage) -> None:
