@@ -10,10 +10,12 @@ import pytest
 
 from cluster.objects import Json, policy
 from localcluster import LocalCluster
+from localcluster.connection import MERGE
 from localcluster.waiting import until
 from sidecarpolicy.api import names
 from sidecarpolicy.api.crd import cluster_policy_crd, policy_crd
 from sidecarpolicy.api.policy import ClusterPolicySpec, PolicySpec
+from sidecarpolicy.cluster.resources import RESOURCES
 
 pytestmark = pytest.mark.usefixtures("policies")
 
@@ -48,6 +50,10 @@ STATUS = {
     "blocks": [ENTRY],
     "notes": [ENTRY],
 }
+
+
+TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+"""What kubectl asks for, and prints as it comes."""
 
 
 def with_sentences(schema: Json, path: str) -> Iterator[tuple[str, str]]:
@@ -118,25 +124,24 @@ def create(cluster: LocalCluster, body: Json) -> str:
     return cluster.kubectl("create", "--filename=-", "--dry-run=server", "--output=json", stdin=json.dumps(body))
 
 
-def test_columns_say_how_far_a_policy_is(cluster: LocalCluster, namespace: str) -> None:
-    where = f"--namespace={namespace}"
+@pytest.fixture
+def status(cluster: LocalCluster, namespace: str) -> str:
+    """The path of a policy's status. The operator of this run writes it too, so that it is only ever tried."""
     cluster.apply(policy(), namespace=namespace)
-    patch = f"--patch={json.dumps({'status': STATUS})}"
-    cluster.kubectl("patch", "scp", "log-shipper", where, "--subresource=status", "--type=merge", patch)
-
-    titles, values = (line.split() for line in cluster.kubectl("get", "scp", where).splitlines())
-
-    assert titles == ["NAME", "READY", "REASON", "MATCHED", "UPTODATE", "FAILED", "BLOCKED", "AGE"]
-    assert values[:-1] == ["log-shipper", "False", "RollingOut", "12", "9", "1", "2"]
-    wide = cluster.kubectl("get", "scp", where, "--output=wide").splitlines()
-    assert wide[0].endswith("MESSAGE")
-    assert wide[1].rstrip().endswith(str(CONDITION["message"]))
+    where = RESOURCES[names.POLICY_KIND].path(namespace, "log-shipper")
+    return f"{where}/status?dryRun=All&fieldManager=test"
 
 
-def test_the_whole_status_is_stored(cluster: LocalCluster, namespace: str) -> None:
-    where = f"--namespace={namespace}"
-    cluster.apply(policy(), namespace=namespace)
-    patch = f"--patch={json.dumps({'status': STATUS})}"
-    cluster.kubectl("patch", "scp", "log-shipper", where, "--subresource=status", "--type=merge", patch)
+def test_columns_say_how_far_a_policy_is(cluster: LocalCluster, status: str) -> None:
+    shown = cluster.ask("PATCH", status, {"status": STATUS}, kind=MERGE, accept=TABLE)
 
-    assert cluster.get("scp", "log-shipper", where)["status"] == STATUS
+    titles = [one["name"] for one in shown["columnDefinitions"] if not one["priority"]]
+    assert titles == ["Name", "Ready", "Reason", "Matched", "UpToDate", "Failed", "Blocked", "Age"]
+    [row] = shown["rows"]
+    values = dict(zip((one["name"] for one in shown["columnDefinitions"]), row["cells"], strict=True))
+    assert [values[title] for title in titles[:-1]] == ["log-shipper", "False", "RollingOut", 12, 9, 1, 2]
+    assert values["Message"] == CONDITION["message"]
+
+
+def test_the_whole_status_is_stored(cluster: LocalCluster, status: str) -> None:
+    assert cluster.ask("PATCH", status, {"status": STATUS}, kind=MERGE)["status"] == STATUS

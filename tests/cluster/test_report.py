@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cluster.conftest import Create
-from cluster.objects import Json, deployment, policy
+from cluster.objects import Json, deployment, policy, template
 from localcluster import LocalCluster
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster.client import Client, connect
@@ -57,24 +57,29 @@ async def recorder(client: Client) -> AsyncIterator[Recorder]:
     running.cancel()
 
 
-@pytest.mark.usefixtures("policies")
+def reported() -> Json:
+    """An object whose status is nobody's, while a policy's is the operator's of this run: a pod of no scheduler."""
+    spec = {"schedulerName": "nobody", **template()["spec"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
+
+
 async def test_conditions_are_replaced_and_other_keys_kept(client: Client, create: Create) -> None:
-    body = await create(policy())
-    await write_status(client, body, {"matched": 2, "conditions": [{**CONDITION, "type": "Accepted"}]})
+    body = await create(reported())
+    await write_status(client, body, {"message": "kept", "conditions": [{**CONDITION, "type": "Accepted"}]})
 
     await write_status(client, body, {"conditions": [CONDITION]})
 
     found = await client.request("GET", path_of(body))
-    assert found["status"] == {"matched": 2, "conditions": [CONDITION]}
+    assert found["status"]["message"] == "kept"
+    assert [one | CONDITION for one in found["status"]["conditions"]] == found["status"]["conditions"]
     assert found["metadata"]["generation"] == 1
 
 
-@pytest.mark.usefixtures("policies")
 async def test_the_status_of_a_policy_that_is_gone_is_none(client: Client, create: Create) -> None:
-    body = await create(policy())
+    body = await create(deployment())
     await client.request("DELETE", path_of(body))
 
-    assert await write_status(client, body, {"matched": 1}) is None
+    assert await write_status(client, body, {"observedGeneration": 1}) is None
 
 
 async def test_describe_shows_an_event(
