@@ -49,7 +49,7 @@ def shop(bare: LocalCluster) -> Iterator[str]:
     bare.create_namespace(name)
     bare.kubectl("apply", f"--namespace={name}", f"--filename={EXAMPLE / 'workload.yaml'}")
     yield name
-    bare.kubectl("delete", "namespace", name, "--wait=false")
+    bare.delete_namespace(name)
 
 
 @pytest.fixture
@@ -163,8 +163,9 @@ def test_uninstalling_restores(bare: LocalCluster, shop: str, process: Operator)
 
 def uninstall_the_other_way_round(cluster: LocalCluster, process: Operator) -> None:
     """Delete everything at once: the operator goes, and what waits for it stays."""
-    cluster.kubectl("delete", f"--kustomize={running.MANIFESTS}", "--wait=false")
+    # First here: it could be fast enough to take away what this is about.
     process.stop()
+    cluster.kubectl("delete", f"--kustomize={running.MANIFESTS}", "--wait=false")
     assert "sidecarpolicies" in cluster.kubectl("get", "crd", "--output=name")
 
 
