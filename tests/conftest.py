@@ -23,6 +23,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh-golden", action="store_true", help="rewrite what tests compare with; review the diff")
 
 
+_FIRST = ("own-cluster", "another-cluster", "user-actions")
+"""Groups of minutes: begun late, they would run on alone."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # How many tests a group has, by which it would be its turn, says nothing of how long they take.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("xdist_group")
+    group = mark.args[0] if mark else None
+    return _FIRST.index(group) if group in _FIRST else len(_FIRST)
+
+
 @pytest.fixture
 def refresh_golden(request: pytest.FixtureRequest) -> bool:
     """Whether files that hold the expected are to be rewritten."""

@@ -28,12 +28,10 @@ from stories.telling import Mode, Story, Telling
 HAS_NO_EFFECT = "the template stays as it was"
 
 
-def in_group(mode: Mode) -> object:
-    """Have one worker tell all stories of a mode."""
-    return pytest.param(mode, id=mode.value, marks=pytest.mark.xdist_group(f"user-actions-{mode.value}"))
+pytestmark = pytest.mark.xdist_group("user-actions")
 
 
-@pytest.fixture(scope="module", params=[in_group(mode) for mode in Mode])
+@pytest.fixture(scope="module", params=[pytest.param(mode, id=mode.value) for mode in Mode])
 def mode(request: pytest.FixtureRequest) -> Mode:
     """Whether admission serves."""
     found: Mode = request.param
