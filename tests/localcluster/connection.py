@@ -36,8 +36,8 @@ class Connection:
         with self._turn:
             try:
                 answer = self._send(method, path, data, headers)
-            except ConnectionError:
-                # The API server closes what was idle for long.
+            except (ConnectionError, ssl.SSLEOFError):
+                # The API server closes what was idle for long: seen at the first word, or when there is no answer.
                 self._connection.close()
                 answer = self._send(method, path, data, headers)
             content: dict[str, Any] = json.loads(answer.read())
