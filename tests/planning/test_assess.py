@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,11 @@ def look(body: Json, asked: Asking) -> Assessment:
 
 
 def injected(body: Json, *asked: Json, earlier: tuple[Json, ...] = ()) -> Json:
-    change = look(body, asking(*asked, earlier=earlier)).change
+    return changed(body, asking(*asked, earlier=earlier))
+
+
+def changed(body: Json, asked: Asking) -> Json:
+    change = look(body, asked).change
     return written(body, change) if change else body
 
 
@@ -653,6 +658,35 @@ def test_more_than_a_status_is_assessed_anew(change: Json) -> None:
     after = {**body, "metadata": {**body["metadata"], **change}}
 
     assert assess_again(look(body, asking(V1)), after) is None
+
+
+def last_applied(*names: str) -> Json:
+    spec = {"template": {"spec": {"containers": [{"name": name} for name in names]}}}
+    return {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": spec})}}
+
+
+def last_owned(*names: str) -> Json:
+    owned: Json = {"f:containers": {f'k:{{"name":"{name}"}}': {"f:image": {}} for name in names}}
+    fields = {"f:spec": {"f:template": {"f:spec": owned}}}
+    return {"managedFields": [{"manager": "kubectl", "operation": "Apply", "fieldsV1": fields}]}
+
+
+@pytest.mark.parametrize("told", [last_applied, last_owned], ids=["client-side", "server-side"])
+def test_a_converted_container_goes_though_only_its_authors_manifest_tells(told: Callable[..., Json]) -> None:
+    asked = asking(policy(convert=[{"name": "envoy"}]), may_convert=True)
+    body = deployment(containers=[container("app"), container("envoy")], metadata=told("app", "envoy"))
+    body = changed(body, asked)
+    metadata = body["metadata"]
+    annotations = {**metadata["annotations"], **told("app").get("annotations", {})}
+    after = {**body, "metadata": {**metadata, **told("app"), "annotations": annotations}}
+    one = look(body, asked)
+
+    assert one.change is None
+    assert assess_again(one, body) == one
+    assert assess_again(one, after) is None
+    spec = template_of(changed(after, asked))["spec"]
+    assert [one["name"] for one in spec["containers"]] == ["app"]
+    assert "initContainers" not in spec
 
 
 @pytest.mark.parametrize(

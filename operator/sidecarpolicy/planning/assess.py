@@ -11,6 +11,7 @@ from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning import patch, record
 from sidecarpolicy.planning.asking import Asking, Stakes, released, selecting
+from sidecarpolicy.planning.authorship import Author
 from sidecarpolicy.planning.notes import author_notes, platform_notes
 from sidecarpolicy.planning.obstacles import is_on_hold, obstacle, of_cron_job, owned_by
 from sidecarpolicy.planning.patch import Change
@@ -33,7 +34,7 @@ from sidecarpolicy.planning.standing import (
 )
 from sidecarpolicy.planning.template.desired import Desired, Note, same_but_for_leftovers
 from sidecarpolicy.planning.trust import trusted
-from sidecarpolicy.planning.workload import Ref, controller_of, is_made_by_cron_job, ref_of, template_of
+from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, is_made_by_cron_job, ref_of, template_of
 
 __all__ = ["Asking", "Assessment", "Standing", "State", "assess", "assess_again", "fingerprint"]
 
@@ -103,12 +104,23 @@ def fingerprint(body: Json) -> int:
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
     labels = tuple(sorted((metadata.get("labels") or {}).items()))
-    ours = (annotations.get(names.RECORD_ANNOTATION), annotations.get(names.INJECT_ANNOTATION))
+    text = annotations.get(names.RECORD_ANNOTATION)
+    ours = (text, annotations.get(names.INJECT_ANNOTATION), _said_of_converted(body, text))
     owner = (controller_of(body) or {}).get("uid")
     job = body["kind"] == "Job" and (is_finished(body), is_on_hold(body))
     return hash(
         (metadata["uid"], metadata.get("generation"), labels, ours, owner, job, "deletionTimestamp" in metadata)
     )
+
+
+def _said_of_converted(body: Json, text: str | None) -> tuple[tuple[bool, bool], ...]:
+    """Return what authors say of converted containers; to remove one for good changes nothing but their manifests."""
+    stored = record.parse(text) if text and '"converted"' in text else None
+    if stored is None:
+        return ()
+    author = Author(body, KINDS[body["kind"]].template)
+    converted = (name for part in stored.parts.values() for name in part.converted)
+    return tuple((author.removed(name), author.lists("initContainers", name)) for name in converted)
 
 
 @lru_cache(maxsize=1024)
