@@ -55,6 +55,7 @@ def change(body: Json, *operations: Json, guards: Json | None = None) -> Change:
         restarts=True,
         wish=0,
         fills=True,
+        moves=False,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from cluster.objects import Json
 from sidecarpolicy.api.names import FIELD_MANAGER
 from sidecarpolicy.cluster.claims import trimmed_claims
+from sidecarpolicy.planning.workload import KINDS
 
 APP = 'k:{"name":"app"}'
 MOUNT: Json = {'k:{"mountPath":"/logs"}': {".": {}, "f:mountPath": {}, "f:name": {}}}
@@ -23,8 +24,11 @@ def entry(fields: Json, **facts: Any) -> Json:
     return {"manager": FIELD_MANAGER, "operation": "Update", "time": "T", "fieldsV1": fields, **facts}
 
 
-def body(*entries: Json, kind: str = "Deployment") -> Json:
-    return {"kind": kind, "metadata": {"uid": "U", "managedFields": list(entries)}}
+def body(*entries: Json, kind: str = "Deployment", containers: tuple[str, ...] = ("app",)) -> Json:
+    spec: Json = {"containers": [{"name": name} for name in containers]}
+    for step in reversed(KINDS[kind].template):
+        spec = {step: {"spec": spec} if step == "template" else spec}
+    return {"kind": kind, "metadata": {"uid": "U", "managedFields": list(entries)}, **spec}
 
 
 @pytest.mark.parametrize(
@@ -97,3 +101,84 @@ def test_patch_is_guarded_against_a_moved_list() -> None:
 )
 def test_nothing_to_give_back_is_no_patch(entries: list[Json]) -> None:
     assert trimmed_claims(body(*entries)) is None
+
+
+ENVOY = 'k:{"name":"envoy"}'
+CLAIM: Json = {".": {}, "f:image": {}, "f:name": {}}
+AWAITED: Json = {**CLAIM, "f:restartPolicy": {}, "f:terminationMessagePath": {}}
+GIVEN: Json = {**CLAIM, "f:restartPolicy": {}}
+
+
+def applied(*claimed: str, by: str = "kubectl", **facts: Any) -> Json:
+    return entry(pod({"f:containers": dict.fromkeys(claimed, CLAIM)}), manager=by, operation="Apply", **facts)
+
+
+def converted(*entries: Json, sidecar: Json = AWAITED) -> Json:
+    return body(*entries, entry(pod({"f:initContainers": {ENVOY: sidecar}})))
+
+
+def after(patched: Json, before: Json | None) -> list[Json]:
+    """The fields of all entries after the patch."""
+    entries = [one["fieldsV1"]["f:spec"]["f:template"]["f:spec"] for one in patched["metadata"]["managedFields"]]
+    for op in trimmed_claims(patched, before) or []:
+        if op["op"] == "replace":
+            index = int(op["path"].split("/")[3])
+            entries[index] = op["value"].get("f:spec", {}).get("f:template", {}).get("f:spec", {})
+    return entries
+
+
+def before(*entries: Json) -> Json:
+    return body(*entries, containers=("app", "envoy"))
+
+
+@pytest.mark.parametrize(
+    ("now", "earlier", "claims", "sidecar"),
+    [
+        pytest.param(
+            converted(applied(APP)), before(applied(APP, ENVOY)), [{APP, ENVOY}], GIVEN, id="it-is-given-back"
+        ),
+        pytest.param(
+            converted(applied(APP), applied(APP, by="ci"), applied(APP, by="cd")),
+            before(applied(APP, ENVOY), applied(APP, by="ci"), applied(APP, ENVOY, by="cd")),
+            [{APP, ENVOY}, {APP}, {APP, ENVOY}],
+            GIVEN,
+            id="to-all-who-had-it",
+        ),
+        pytest.param(converted(applied()), before(applied(ENVOY)), [{ENVOY}], GIVEN, id="to-one-who-has-nothing-else"),
+        pytest.param(
+            converted(applied(APP, time="U")),
+            before(applied(APP, ENVOY)),
+            [{APP}],
+            AWAITED,
+            id="not-if-they-applied-since",
+        ),
+        pytest.param(converted(applied(APP)), before(applied(APP)), [{APP}], AWAITED, id="not-if-nobody-had-it"),
+        pytest.param(converted(applied(APP)), None, [{APP}], AWAITED, id="not-if-nobody-knows-who-had-it"),
+        pytest.param(
+            converted(applied(APP), sidecar=GIVEN), None, [{APP}], GIVEN, id="not-again-after-its-author-gave-it-up"
+        ),
+        pytest.param(converted(applied(APP, ENVOY)), None, [{APP, ENVOY}], GIVEN, id="not-needed-if-applied-again"),
+    ],
+)
+def test_claims_on_a_converted_container_are_given_back(
+    now: Json, earlier: Json | None, claims: list[set[str]], sidecar: Json
+) -> None:
+    *others, ours = after(now, earlier)
+
+    assert [set(one.get("f:containers", {})) for one in others] == claims
+    assert ours == {"f:initContainers": {ENVOY: sidecar}}
+
+
+def test_a_container_that_came_back_is_all_its_authors() -> None:
+    claim = {**CLAIM, "f:env": {'k:{"name":"A"}': {".": {}, "f:value": {}}}}
+    now = body(applied(APP), entry(pod({"f:containers": {ENVOY: claim}})), containers=("app", "envoy"))
+    theirs, ours = after(now, body(applied(APP, ENVOY)))
+
+    assert theirs == {"f:containers": {APP: CLAIM, ENVOY: CLAIM}}
+    assert ours == {}
+
+
+def test_claims_on_what_did_not_move_are_not_ours_to_give() -> None:
+    now = converted(applied(), applied(APP, ENVOY, by="ci"), sidecar=GIVEN)
+
+    assert trimmed_claims(now, before(applied(APP), applied(APP, ENVOY, by="ci"))) is None

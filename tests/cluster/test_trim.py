@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -13,9 +14,11 @@ from sidecarpolicy.cluster import read, write
 from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import MERGE_PATCH, Client
 from sidecarpolicy.cluster.resources import path_of
-from sidecarpolicy.planning.workload import KINDS
+from sidecarpolicy.planning import authorship
+from sidecarpolicy.planning.workload import KINDS, reach
 
 FILL = {"limits": {"memory": "256Mi"}, "requests": {"memory": "128Mi"}}
+OTHERS = {"fieldManager": "others"}
 PROBE = {"tcpSocket": {"port": 8080}, "periodSeconds": 20}
 
 
@@ -43,9 +46,10 @@ class Author:
         self._cluster = cluster
         self._namespace = namespace
 
-    def apply(self, manifest: Json) -> str:
+    def apply(self, manifest: Json, manager: str = "kubectl") -> str:
         """Apply, and return the error: empty if there is none."""
-        arguments = ("apply", "--server-side", f"--namespace={self._namespace}", "--filename=-")
+        how = ("--server-side", f"--field-manager={manager}")
+        arguments = ("apply", *how, f"--namespace={self._namespace}", "--filename=-")
         done = self._cluster.run_kubectl(*arguments, stdin=json.dumps(manifest), check=False)
         return done.stderr if done.returncode else ""
 
@@ -113,6 +117,97 @@ async def test_what_we_added_survives_the_authors_removals(client: Client, names
     assert [each["name"] for each in app["volumeMounts"]] == ["logs"]
     assert [each["name"] for each in containers(body, "initContainers")] == ["shipper"]
     assert app["resources"] == FILL
+
+
+ENVOY = {"name": "envoy", "image": "envoy:1", "env": [{"name": "LEVEL", "value": "info"}]}
+TAIL = {"name": "tail", "image": "tail:1"}
+
+
+def listing(manifest: Json, *more: Json) -> Json:
+    """The manifest with more containers."""
+    spec = reach(manifest, (*KINDS[manifest["kind"]].template, "spec")) or {}
+    spec["containers"] += copy.deepcopy(more)
+    return manifest
+
+
+async def moved(client: Client, body: Json, *, back: bool = False) -> tuple[Json, Json | None]:
+    """Convert the second container or bring it back, as the operator does; the workload after each of two writes."""
+    path = "".join(f"/{step}" for step in (*KINDS[body["kind"]].template, "spec"))
+    (app, *rest), inits = containers(body), containers(body, "initContainers")
+    if back:
+        (envoy,) = inits
+        del envoy["restartPolicy"]
+        operations = (
+            add(f"{path}/containers", [app, envoy, *rest]),
+            {"op": "remove", "path": f"{path}/initContainers"},
+        )
+    else:
+        envoy, tail = rest
+        sidecar = {**envoy, "restartPolicy": "Always"}
+        operations = (add(f"{path}/containers", [app, tail]), add(f"{path}/initContainers", [sidecar]))
+    outcome = await write.apply(client, change(body, *operations))
+    assert isinstance(outcome, write.Applied)
+    return outcome.body, await write.trim(client, outcome.body, body)
+
+
+def is_removed(body: Json) -> bool:
+    """Tell whether the author is seen to have removed the container."""
+    return authorship.Author(body, KINDS[body["kind"]].template).removed("envoy")
+
+
+@KIND
+async def test_a_converted_container_is_seen_to_be_removed_by_the_very_next_apply(
+    client: Client, namespace: str, author: Author, manifest: type[Json]
+) -> None:
+    author.apply(listing(manifest(), ENVOY, TAIL))
+    author.apply(listing(manifest(), TAIL), "ci")
+    body = await found(client, in_namespace(manifest(), namespace))
+
+    converted, given = await moved(client, body)
+
+    assert given is not None
+    assert given["metadata"]["generation"] == converted["metadata"]["generation"]
+    assert trimmed_claims(given) is None
+    assert (is_removed(converted), is_removed(given)) == (False, False)
+
+    others_write = {"metadata": {"labels": {"x": "y"}}}
+    await client.request("PATCH", path_of(body), query=OTHERS, body=others_write, content_type=MERGE_PATCH)
+    await write.apply(client, change(given, add("/metadata/annotations", {"ours": "x"})))
+
+    earlier = await found(client, body)
+    assert is_removed(earlier) is False
+    assert author.apply(listing(manifest(), TAIL)) == ""
+    after = await found(client, body)
+    assert is_removed(after) is True
+    assert after["spec"] == earlier["spec"]
+
+
+@KIND
+async def test_a_container_that_comes_back_is_its_authors_again(
+    client: Client, namespace: str, author: Author, manifest: type[Json]
+) -> None:
+    author.apply(listing(manifest(), ENVOY, TAIL))
+    body = await found(client, in_namespace(manifest(), namespace))
+    _, given = await moved(client, body)
+    assert given is not None
+    await moved(client, given, back=True)
+
+    assert author.apply(listing(manifest(), {**ENVOY, "env": [{"name": "LEVEL", "value": "debug"}]}, TAIL)) == ""
+    assert containers(await found(client, body))[1]["env"] == [{"name": "LEVEL", "value": "debug"}]
+
+
+@KIND
+async def test_a_container_that_came_back_goes_by_the_very_next_apply(
+    client: Client, namespace: str, author: Author, manifest: type[Json]
+) -> None:
+    author.apply(listing(manifest(), ENVOY, TAIL))
+    body = await found(client, in_namespace(manifest(), namespace))
+    _, given = await moved(client, body)
+    assert given is not None
+    await moved(client, given, back=True)
+
+    assert author.apply(listing(manifest(), TAIL)) == ""
+    assert [one["name"] for one in containers(await found(client, body))] == ["app", "tail"]
 
 
 async def test_it_is_no_rollout_and_needed_once(client: Client, create: Create) -> None:

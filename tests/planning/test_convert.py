@@ -17,22 +17,33 @@ SPEC = {"containers": [container("app"), container("envoy"), container("web")]}
 PATH = ("spec", "template")
 
 
-def author(manifest: Json | None = None, *, applied: Json | None = None, at: str = "", ours: str = "") -> Author:
-    """Somebody who applied at one time, while we wrote at another."""
+def author(manifest: Json | None = None, *entries: Json) -> Author:
+    """Somebody of whom a manifest is known that was applied client-side, or who owns what in managedFields."""
     body: Json = {
-        "metadata": {},
+        "metadata": {"managedFields": list(entries)},
         "spec": {"template": {"spec": {"containers": [{"name": "app"}]}}},
     }
     if manifest:
         text = json.dumps({"spec": {"template": {"spec": manifest}}})
         body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": text}
-    if applied:
-        fields = {"f:spec": {"f:template": {"f:spec": applied}}}
-        entry = {"manager": "kubectl", "operation": "Apply", "time": at, "fieldsV1": fields}
-        body["metadata"]["managedFields"] = [entry]
-        if ours:
-            body["metadata"]["managedFields"].append({"manager": "sidecarpolicy", "operation": "Update", "time": ours})
     return Author(body, PATH)
+
+
+def entry(section: str, *owned: Json, manager: str = "kubectl", operation: str = "Apply") -> Json:
+    fields = {"f:spec": {"f:template": {"f:spec": {section: {key: of[key] for of in owned for key in of}}}}}
+    return {"manager": manager, "operation": operation, "fieldsV1": fields}
+
+
+def applied(*owned: Json, by: str = "kubectl") -> Json:
+    return entry("f:containers", *owned, manager=by)
+
+
+def updated(*owned: Json) -> Json:
+    return entry("f:containers", *owned, manager="kubectl-replace", operation="Update")
+
+
+def ours(*owned: Json) -> Json:
+    return entry("f:initContainers", *owned, manager="sidecarpolicy", operation="Update")
 
 
 def converted() -> tuple[Json, dict[str, tuple[str, ...]]]:
@@ -62,9 +73,10 @@ def test_the_authors_edits_of_a_converted_container_come_back_with_it() -> None:
     assert convert.restore(spec, before, author())["containers"][1] == {**container("envoy"), "image": "envoy:2"}
 
 
-NOON, LATER = "2026-11-21T12:00:00Z", "2026-11-21T12:00:01Z"
 ENVOY: Json = {'k:{"name":"envoy"}': {"f:image": {}}}
+AWAITED: Json = {'k:{"name":"envoy"}': {"f:image": {}, "f:terminationMessagePath": {}}}
 APP: Json = {'k:{"name":"app"}': {"f:image": {}}}
+PART: Json = {'k:{"name":"app"}': {"f:env": {}}}
 
 
 @pytest.mark.parametrize(
@@ -73,16 +85,16 @@ APP: Json = {'k:{"name":"app"}': {"f:image": {}}}
         pytest.param(author(), True, id="without-evidence"),
         pytest.param(author({"containers": [{"name": "app"}, {"name": "envoy"}]}), True, id="still-applied"),
         pytest.param(author({"containers": [{"name": "app"}]}), False, id="no-longer-applied"),
-        pytest.param(author(applied={"f:containers": {**APP, **ENVOY}}), True, id="still-owned-server-side"),
-        pytest.param(author(applied={"f:containers": APP}), False, id="no-longer-owned-server-side"),
-        pytest.param(author(applied={"f:containers": APP}, at=NOON, ours=LATER), True, id="we-took-it-out-since"),
-        pytest.param(author(applied={"f:containers": APP}, at=NOON, ours=NOON), True, id="perhaps-we-took-it-out"),
-        pytest.param(author(applied={"f:containers": APP}, at=LATER, ours=NOON), False, id="applied-again-without-it"),
-        pytest.param(
-            author(applied={"f:containers": {'k:{"name":"app"}': {"f:env": {}}}}),
-            True,
-            id="who-applies-a-part-says-nothing",
-        ),
+        pytest.param(author(None, applied(APP, ENVOY)), True, id="still-owned-server-side"),
+        pytest.param(author(None, applied(APP)), False, id="no-longer-owned-server-side"),
+        pytest.param(author(None, applied(APP), ours(AWAITED)), True, id="we-took-it-out-and-gave-no-claim-back"),
+        pytest.param(author(None, applied(APP), ours(ENVOY)), False, id="the-claim-that-we-gave-back-is-gone"),
+        pytest.param(author(None, applied(APP, ENVOY), ours(AWAITED)), True, id="applied-again-with-it"),
+        pytest.param(author(None, applied(APP), updated(ENVOY)), True, id="somebody-else-brought-it-back"),
+        pytest.param(author(None, applied(APP), applied(APP, ENVOY, by="ci")), True, id="another-still-applies-it"),
+        pytest.param(author(None, applied(APP), applied(APP, by="ci")), False, id="nobody-applies-it-any-more"),
+        pytest.param(author(None, applied(PART)), True, id="who-applies-a-part-says-nothing"),
+        pytest.param(author(None, applied(APP), applied(PART, by="ci")), False, id="nor-speaks-against-the-whole"),
     ],
 )
 def test_a_container_that_its_author_removed_does_not_come_back(by: Author, comes_back: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from builders import cron_job, deployment, stateful_set
+from builders import container, cron_job, deployment, stateful_set
 from serving import RefusedError, written
 from sidecarpolicy.api import names
 from sidecarpolicy.planning import patch
@@ -155,6 +155,15 @@ def test_writing_into_the_authors_containers_is_said() -> None:
     assert change(body, filled).fills
     assert not change(body, with_sidecar(body)).fills
     assert change(body, filled).restarts
+
+
+def test_moving_a_container_is_said() -> None:
+    body = deployment(containers=[container("app"), container("envoy")])
+    wanted = copy.deepcopy(template_of(body))
+    wanted["spec"]["initContainers"] = [{**wanted["spec"]["containers"].pop(), "restartPolicy": "Always"}]
+
+    assert change(body, wanted).moves
+    assert not change(body, with_sidecar(body)).moves
 
 
 def test_every_kind_has_its_template() -> None:

@@ -12,10 +12,23 @@ import pytest
 import running
 from conftest import StartOperator
 from localcluster import LocalCluster
+from localcluster.waiting import until
 from stories.actions import EVERY_KIND, Case
-from stories.author import CLIENT, Change, Json, applying, replacing, template_in, within
+from stories.author import (
+    BOTH,
+    CLIENT,
+    Author,
+    Change,
+    Json,
+    applying,
+    manifest,
+    named,
+    replacing,
+    template_in,
+    within,
+)
 from stories.author import running as kubectl
-from stories.ours import marker, record, shown
+from stories.ours import POLICY, claims, marker, policy, record, shown
 from stories.stage import Stage, about, check, is_as_its_twin, place
 from stories.telling import Mode, Story, Telling
 
@@ -50,9 +63,10 @@ CASES = (
     Case("applied-with-another-image-of-the-app", applying(within(image="app:2")), start=BEGINS, kinds=EVERY_KIND),
     Case("set-image", kubectl("set", "image", "{}", "envoy=envoy:2"), (CLIENT,), start=BEGINS, kinds=EVERY_KIND,
          shows={"images": {"shipper": "shipper:1", "envoy": "envoy:2", "agent": "agent:1"}}),
-    Case("replaced-by-the-manifest", replacing(within(image="app:2")), start=BEGINS, kinds=EVERY_KIND),
-    # Where the operator converted it, server-side apply shows no difference before the manifest was applied once more.
-    Case("removed-for-good", applying(removed), start=BEGINS, kinds=EVERY_KIND, records=1, before=applying(),
+    Case("replaced-by-the-manifest", replacing(), on=0, warned=BOTH, start=BEGINS, kinds=EVERY_KIND),
+    Case("replaced-by-the-manifest-without-it", replacing(removed), start=BEGINS,
+         shows={"order": WITHOUT_ENVOY, "images": {"shipper": "shipper:1", "agent": "agent:1"}}),
+    Case("removed-for-good", applying(removed), start=BEGINS, kinds=EVERY_KIND, records=1,
          shows={"order": WITHOUT_ENVOY, "images": {"shipper": "shipper:1", "agent": "agent:1"}}),
     Case("moved-for-good", applying(moved), start=BEGINS, kinds=EVERY_KIND,
          shows={"order": ["shipper", "migrate", "schema", "envoy", "agent"]}),
@@ -86,11 +100,11 @@ def of(case: Case, told: list[Story]) -> list[Story]:
 
 
 @each_case
-def test_no_command_fails_or_is_told_that_it_had_no_effect(case: Case, told: list[Story]) -> None:
+def test_no_command_fails_and_only_what_has_no_effect_is_told_so(case: Case, told: list[Story]) -> None:
     for story in of(case, told):
         with about(story.pair):
             check(story.done)
-            assert HAS_NO_EFFECT not in story.done.stderr
+            assert (HAS_NO_EFFECT in story.done.stderr) == (story.author.way in case.warned)
 
 
 @each_case
@@ -126,3 +140,20 @@ def test_without_the_policy_the_template_is_its_twins(case: Case, told: list[Sto
     for story in of(case, told):
         with about(story.pair):
             is_as_its_twin(story.pair, *story.left)
+
+
+def test_a_container_that_is_removed_goes_at_once(told: list[Story], own_cluster: LocalCluster) -> None:
+    """Though its author's manifest is all that tells, and no generation moves."""
+    with place(own_cluster, running.ADMITTED) as world:
+        body = manifest("StatefulSet", legacy=("envoy", "tail"))
+        authors = [Author(world, way, named(body, way)) for way in BOTH]
+        for author in authors:
+            check(author.applies())
+        world.create(policy(convert=[{"name": "envoy"}]))
+        world.until_ready(POLICY)
+        until(lambda: not any(claims(author.workload) for author in authors))
+        for author in authors:
+            assert shown(author.workload)["order"] == WITH_ENVOY
+            check(author.applies(removed))
+
+        until(lambda: all(shown(author.workload)["order"] == WITHOUT_ENVOY for author in authors))

@@ -2,30 +2,42 @@
 
 A field that we own makes the author's own server-side apply of another value fail with a conflict. So we stay the owner
 of whole list items that we added (sidecars, volumes, mounts, variables), and of no leaf in the author's containers.
+
+A container that we convert or restore leaves the fields of everybody who applied it. They get their claims on it back:
+later, that a claim is gone tells that its author removed the container for good.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sidecarpolicy.api.names import FIELD_MANAGER
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.planning.workload import KINDS
+from sidecarpolicy.planning.authorship import AWAITED
+from sidecarpolicy.planning.workload import KINDS, reach, template_of
 
 _OWNED_LISTS = ("f:env", "f:volumeMounts")
+_IDENTITY = ("manager", "operation", "time")
+_Path = tuple[str, ...]
 
 
-def trimmed_claims(body: Json) -> list[Json] | None:
-    """Return the guarded JSON Patch that gives our claims on the author's fields back; None if we make none."""
+def trimmed_claims(body: Json, before: Json | None = None) -> list[Json] | None:
+    """Return the guarded JSON Patch that gives claims back, in an object that we have written to as it was `before`.
+
+    None if there are none to give back.
+    """
     metadata = body["metadata"]
-    path = tuple(f"f:{step}" for step in (*KINDS[body["kind"]].template, "spec", "containers"))
+    path = tuple(f"f:{step}" for step in (*KINDS[body["kind"]].template, "spec"))
+    entries = metadata.get("managedFields", [])
+    applied = dict(_applied(body, before, path))
+    claimed = {key for fields in applied.values() for key in reach(fields, (*path, "f:containers")) or {}}
     changes: list[Json] = []
-    for index, entry in enumerate(metadata.get("managedFields", [])):
-        if _is_ours(entry):
-            fields = entry.get("fieldsV1", {})
-            trimmed = _trim(fields, path)
-            if trimmed != fields:
-                changes += _replace(index, entry, trimmed)
+    for index, entry in enumerate(entries):
+        fields = entry.get("fieldsV1", {})
+        wanted = _trim(fields, path, claimed) if _is_ours(entry) else applied.get(index, fields)
+        if wanted != fields:
+            changes += _replace(index, entry, wanted)
     return [_test("/metadata/uid", metadata["uid"]), *changes] if changes else None
 
 
@@ -36,7 +48,7 @@ def _is_ours(entry: Json) -> bool:
 def _replace(index: int, entry: Json, fields: Json) -> list[Json]:
     pointer = f"/metadata/managedFields/{index}"
     # The list has no keys: its order moves with every other writer.
-    guards = [_test(f"{pointer}/{key}", entry[key]) for key in ("manager", "operation", "time") if key in entry]
+    guards = [_test(f"{pointer}/{key}", entry[key]) for key in _IDENTITY if key in entry]
     return [*guards, {"op": "replace", "path": f"{pointer}/fieldsV1", "value": fields}]
 
 
@@ -44,18 +56,24 @@ def _test(path: str, value: Any) -> Json:
     return {"op": "test", "path": path, "value": value}
 
 
-def _trim(fields: Json, path: tuple[str, ...]) -> Json:
+def _trim(fields: Json, path: _Path, claimed: set[str]) -> Json:
+    """Return our fields without leaves in the author's containers."""
+    spec = reach(fields, path) or {}
+    fields = _put(fields, (*path, "f:containers"), _our_items(spec.get("f:containers", {})))
+    return _put(fields, (*path, "f:initContainers"), _awaiting(spec.get("f:initContainers", {}), claimed))
+
+
+def _put(fields: Json, path: _Path, value: Json) -> Json:
     head, *rest = path
-    if head not in fields:
-        return fields
-    inner = _trim(fields[head], tuple(rest)) if rest else _our_items(fields[head])
-    others = {key: value for key, value in fields.items() if key != head}
+    inner = _put(fields.get(head, {}), tuple(rest), value) if rest else value
+    others = {key: owned for key, owned in fields.items() if key != head}
     # An empty set would claim the field itself.
     return {**others, head: inner} if inner else others
 
 
 def _our_items(containers: Json) -> Json:
-    kept = {name: _our_lists(container) for name, container in containers.items()}
+    # One that is ours as a whole was converted and came back: all in it is its author's.
+    kept = {name: _our_lists(container) for name, container in containers.items() if "." not in container}
     return {name: lists for name, lists in kept.items() if lists}
 
 
@@ -66,3 +84,33 @@ def _our_lists(container: Json) -> Json:
 
 def _whole_items(items: Json) -> Json:
     return {key: leaves for key, leaves in items.items() if key.startswith("k:") and "." in leaves}
+
+
+def _awaiting(sidecars: Json, claimed: set[str]) -> Json:
+    """Return our sidecars, those that their appliers claim as converted containers marked as no longer awaited."""
+    return {
+        name: {leaf: owned for leaf, owned in leaves.items() if leaf != f"f:{AWAITED}"} if name in claimed else leaves
+        for name, leaves in sidecars.items()
+    }
+
+
+def _applied(body: Json, before: Json | None, path: _Path) -> Iterator[tuple[int, Json]]:
+    """Yield the place and the fields of everybody who applies, with what our write has taken from them."""
+    path = (*path, "f:containers")
+    moved = _containers(body) ^ _containers(before) if before else set()
+    earlier = {_identity(entry): entry for entry in before["metadata"].get("managedFields", [])} if before else {}
+    for index, entry in enumerate(body["metadata"].get("managedFields", [])):
+        if entry.get("operation") == "Apply":
+            fields = entry.get("fieldsV1", {})
+            # Who has applied since then says anew what they claim.
+            was = reach(earlier.get(_identity(entry), {}).get("fieldsV1", {}), path) or {}
+            taken = {key: claim for key, claim in was.items() if key in moved}
+            yield index, _put(fields, path, {**(reach(fields, path) or {}), **taken}) if taken else fields
+
+
+def _identity(entry: Json) -> tuple[Any, ...]:
+    return (*(entry.get(key) for key in _IDENTITY), entry.get("subresource"))
+
+
+def _containers(body: Json) -> set[str]:
+    return {f'k:{{"name":"{container["name"]}"}}' for container in template_of(body)["spec"]["containers"]}

@@ -75,11 +75,14 @@ async def apply(client: Client, change: Change) -> Outcome:
         return Unknown(error.message)
 
 
-async def trim(client: Client, body: Json) -> Json | None:
-    """Give back our claims on the author's fields; None if there are none, or the workload is gone."""
+async def trim(client: Client, body: Json, before: Json | None = None) -> Json | None:
+    """Give back our claims on the author's fields, and what our write to `before` took from those who apply them.
+
+    None if there is nothing to give back, or the workload is gone.
+    """
     current: Json | None = body
     for _ in range(_LOOKS):
-        patch = trimmed_claims(current) if current else None
+        patch = trimmed_claims(current, before) if current else None
         if current is None or patch is None:
             return None
         trimmed = await guarded(client, current, patch)

@@ -97,9 +97,9 @@ class Writer:
         finally:
             self._fleet.started.discard(change.ref)
 
-    async def _give_back(self, body: Json) -> None:
+    async def _give_back(self, body: Json, earlier: Json | None = None) -> None:
         try:
-            trimmed = await write.trim(self._client, body)
+            trimmed = await write.trim(self._client, body, earlier)
         except ClusterError as error:
             log.warning("claims not given back", workload=str(ref_of(body)), error=error.message)
             return
@@ -113,17 +113,18 @@ class Writer:
             return
         if await self._is_fought(change):
             return
+        earlier = await read.get(self._client, change.ref) if change.moves else None
         outcome = await write.apply(self._client, change)
         self._metrics.wrote(change.ref.kind, outcome)
         match outcome:
             case write.Applied(body):
-                await self._applied(before, change, body)
+                await self._applied(before, change, body, earlier)
             case write.Gone():
                 self._tries.pop(change.uid, None)
                 self._fleet.forget(change.ref, change.uid)
             case write.Stale() | write.Unknown():
                 log.info("workload changed meanwhile", workload=str(change.ref))
-                await self._read_again(change)
+                await self._read_again(change, earlier)
                 self._rest(change)
             case write.Refused(message):
                 log.warning("change refused", workload=str(change.ref), message=message)
@@ -133,7 +134,7 @@ class Writer:
             case _:
                 assert_never(outcome)
 
-    async def _applied(self, before: Assessment, change: Change, body: Json) -> None:
+    async def _applied(self, before: Assessment, change: Change, body: Json, earlier: Json | None) -> None:
         self._tries.pop(change.uid, None)
         if change.restarts:
             self._fleet.left(before, self._clock())
@@ -143,9 +144,9 @@ class Writer:
         self._observe(body)
         self._writes.add(change, self._clock())
         if change.fills:
-            await self._give_back(body)
+            await self._give_back(body, earlier)
 
-    async def _read_again(self, change: Change) -> None:
+    async def _read_again(self, change: Change, earlier: Json | None) -> None:
         body = await read.get(self._client, change.ref)
         if body is None:
             self._fleet.forget(change.ref, change.uid)
@@ -153,7 +154,7 @@ class Writer:
             self._observe(body)
             if change.fills:
                 # It may be written, with nobody to tell us so.
-                await self._give_back(body)
+                await self._give_back(body, earlier)
 
     def _rest(self, change: Change) -> None:
         """Let a workload that others write to at the same time alone for a moment, longer every time."""

@@ -18,6 +18,13 @@ from sidecarpolicy.planning.workload import reach
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+AWAITED = "terminationMessagePath"
+"""The field of a converted container that we own only as long as its appliers have not got back their claims on it.
+
+Our conversion takes the container out of everybody's fields, which looks as if its author had removed it. Every
+container has this field, the API server sets it again wherever it is lost, and our later writes leave it alone.
+"""
+
 
 class Author:
     """Evidence of the author's own writing; read lazily, since most looks at a workload need none."""
@@ -46,17 +53,18 @@ class Author:
         if isinstance(self._manifest.get("containers"), list):
             yield _holds(self._manifest, ("containers", container))
         present = [one["name"] for one in (reach(self._body, self._path) or {}).get("containers", ())]
+        # Somebody's update, as by `kubectl replace`, takes what it lists from those who applied it.
+        is_claimed = any(self._owns(entry, "containers", container) for entry in self._others)
         for entry in self._applications:
-            owned = self._owned(entry)
             # Who applies but some fields of some containers says nothing of the others.
-            is_whole = owned and all(_owns(owned, ("containers", name, "image")) for name in present)
-            if is_whole and self._is_news(entry):
-                yield _owns(owned, ("containers", container))
+            is_whole = all(self._owns(entry, "containers", name, "image") for name in present)
+            if is_whole and (is_claimed or not self._is_awaited(container)):
+                yield is_claimed
 
-    def _is_news(self, entry: Json) -> bool:
-        """Tell whether it was written after us: our own conversion takes a container out of everybody's fields."""
-        ours = [one for one in self._entries if one.get("manager") == names.FIELD_MANAGER]
-        return all(str(entry.get("time", "")) > str(one.get("time", "")) for one in ours)
+    def _is_awaited(self, container: str) -> bool:
+        """Tell whether its appliers have yet to get back the claims that our own conversion took from them."""
+        ours = (entry for entry in self._entries if entry.get("manager") == names.FIELD_MANAGER)
+        return any(self._owns(entry, "initContainers", container, AWAITED) for entry in ours)
 
     @cached_property
     def _manifest(self) -> Json:
@@ -76,9 +84,12 @@ class Author:
     @property
     def _applications(self) -> Iterator[Json]:
         """Of everybody else who uses server-side apply."""
-        for entry in self._entries:
-            if entry.get("operation") == "Apply" and entry.get("manager") != names.FIELD_MANAGER:
-                yield entry
+        return (entry for entry in self._others if entry.get("operation") == "Apply")
+
+    @property
+    def _others(self) -> Iterator[Json]:
+        """Of everybody but us."""
+        return (entry for entry in self._entries if entry.get("manager") != names.FIELD_MANAGER)
 
     @property
     def _entries(self) -> list[Json]:
@@ -89,6 +100,9 @@ class Author:
         """The part of an entry that is about the pod spec."""
         path = tuple(f"f:{step}" for step in self._path)
         return reach(entry.get("fieldsV1") or {}, path) or {}
+
+    def _owns(self, entry: Json, *path: str) -> bool:
+        return _owns(self._owned(entry), path)
 
 
 def _holds(value: Any, path: tuple[str, ...]) -> bool:

@@ -28,6 +28,8 @@ class Change:
     """What it makes of the template, or else of the record, as one number: a repeated wish has the same."""
     fills: bool
     """Values are written into containers of the author: our claim on them is given back afterwards."""
+    moves: bool
+    """A container of the author leaves `containers` or comes back: so do the claims of those who apply it."""
 
 
 def change(ref: Ref, body: Json, template: Json, wanted: Json, record: str | None) -> Change:
@@ -42,7 +44,12 @@ def change(ref: Ref, body: Json, template: Json, wanted: Json, record: str | Non
         restarts=bool(steps),
         wish=hash(json.dumps(steps) if steps else record),
         fills=any(step["op"] != "remove" and step["path"].startswith(f"{path}/spec/containers") for step in steps),
+        moves=_containers(template) != _containers(wanted),
     )
+
+
+def _containers(template: Json) -> set[str]:
+    return {container["name"] for container in template["spec"]["containers"]}
 
 
 def _guards(metadata: Json) -> Iterator[Op]:
