@@ -175,6 +175,14 @@ def test_a_percentage_is_of_those_that_match() -> None:
     assert [limit(one, matched) for matched in (0, 1, 10, 11, 100)] == [1, 1, 1, 2, 10]
 
 
+@pytest.mark.parametrize(("most", "started"), [("50%", 1), ("100%", 4)])
+def test_a_percentage_is_also_of_those_that_were_just_restored(most: str, started: int) -> None:
+    body = asked(most)
+    wave = next_wave(by_ref(body), fleet(4, body), NOBODY, {LOGS: 2})
+
+    assert len(wave.changes) == started
+
+
 def test_nothing_to_do_is_an_empty_wave() -> None:
     body = asked()
 

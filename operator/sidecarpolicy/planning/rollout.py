@@ -72,6 +72,8 @@ def _room(
 ) -> dict[PolicyRef, int]:
     matched = Counter(ref for one in fleet for ref, state in one.states.items() if state.standing not in _OUT_OF_REACH)
     in_flux = Counter(leaving)
+    # They were part of the whole a moment ago: all at once means all, also when there are few left.
+    matched.update(leaving)
     refs = policies.keys() | matched.keys() | in_flux.keys()
     for one in fleet:
         refs |= one.carrying
