@@ -10,10 +10,11 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 import uuid
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ from sidecarpolicy.settings import Settings, variable
 
 log = structlog.get_logger()
 
+_LAST_ANSWERS = 1.0
+"""Seconds that the answers to our last writes may take before another replica may lead."""
+
 
 def now() -> datetime:
     """Tell the time: the only clock there is."""
@@ -45,6 +49,14 @@ def now() -> datetime:
 
 async def operate(settings: Settings) -> None:
     """Run until told to stop; whatever breaks ends the process, and its supervisor starts it anew."""
+    told_to_stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        # Until kopf has begun, which hears them in our place from then on.
+        loop.add_signal_handler(one, told_to_stop.set)
+    await _together([told_to_stop.wait(), _connected(settings)])
+
+
+async def _connected(settings: Settings) -> None:
     metrics = Metrics()
     logging.getLogger().addHandler(metrics.lines)
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
@@ -85,23 +97,29 @@ class _Parts:
         metrics.gauges.certificate_end = lambda: self._keyring.expires
 
     async def run(self, *, streaming: bool) -> None:
-        """Run them together until told to stop, then let another replica lead."""
+        """Run them together until told to stop, or until one of them ends."""
         settings, parts = self._settings, [self._told_to_stop.wait(), self._loop.run(self._streams.begun)]
-        parts += [self._watch(streaming=streaming), self._elector.run()]
+        parts += [self._watch(streaming=streaming), self._lead()]
         if settings.admission_port:
             parts += [self._answer_admission(settings.admission_port), self._look_after_certificate()]
-        try:
-            async with health.serve(
-                settings.health_port, alive=self._deafness, ready=self._ignorance, registry=self._metrics.registry
-            ):
-                await _together(parts)
-        finally:
-            await self._elector.release()
+        async with health.serve(
+            settings.health_port, alive=self._deafness, ready=self._ignorance, registry=self._metrics.registry
+        ):
+            await _together(parts)
 
     async def _watch(self, *, streaming: bool) -> None:
         await self._loop.is_loaded.wait()
         stop = self._told_to_stop.set
         await handlers.watch(self._connection, self._loop, self._streams, stop, streaming=streaming)
+
+    async def _lead(self) -> None:
+        """Write once elected; told to end, let another when nothing of ours is under way any more."""
+        try:
+            await self._elector.run()
+        except asyncio.CancelledError:
+            await self._connection.finish(_LAST_ANSWERS)
+            await self._elector.release()
+            raise
 
     async def _answer_admission(self, port: int) -> None:
         """Answer from when the policies are known until cancelled."""

@@ -17,7 +17,7 @@ import asyncio
 import json
 import random
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -110,6 +110,7 @@ class Client:
         """What every request passes, that of the watches too."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked right before each write: after a standstill of the process another replica may lead."""
+        self._writing: set[asyncio.Task[Json]] = set()
 
     async def request(
         self,
@@ -131,20 +132,33 @@ class Client:
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body, separators=(",", ":")).encode()
         changes = method != "GET" and "dryRun" not in (query or {})
+        is_leaders = changes and by_leader_only
 
         def check() -> None:
-            if changes and by_leader_only and not self.may_write():
+            if is_leaders and not self.may_write():
                 raise NotLeading(f"{method} {path} is not sent: this replica does not lead")
 
         for attempt in range(attempts):
             check()
+            sending = self._send(method, path, query, data, content_type, timeout, warnings, check)
             try:
-                return await self._send(method, path, query, data, content_type, timeout, warnings, check)
+                return await (self._to_its_end(sending) if is_leaders else sending)
             except Unavailable as error:
                 if attempt == attempts - 1 or (error.unknown and changes):
                     raise
                 await asyncio.sleep(_pause(attempt, error.retry_after))
         raise AssertionError("unreachable")
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the answers to writes whose senders were cancelled: they may be carried out while they are due."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=seconds)
+
+    async def _to_its_end(self, sending: Coroutine[Any, Any, Json]) -> Json:
+        task = asyncio.ensure_future(sending)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
 
     async def _send(
         self,
