@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 from collections.abc import AsyncIterator
 
@@ -15,6 +17,7 @@ PAGE = 50
 """Parsed objects are ten times their text: with pages of 500 the first look alone takes 50 MiB, with these 6."""
 
 _RESTARTS = 3
+_QUESTIONS = 4
 
 
 async def pages(
@@ -82,14 +85,21 @@ async def version(client: Client) -> tuple[int, int]:
 
 async def missing_permissions(client: Client, own: str) -> list[str]:
     """Return what we may not do but need to, each as `verb resource.group`; `own` is the operator's namespace."""
-    missing = []
-    for namespace in ("", own):
-        for right, verbs in rights(own=bool(namespace)).items():
-            # One after the other: as many connections at once cost memory that is never needed again.
-            missing += [
-                _said(verb, right) for verb in sorted(verbs) if not await _can_i(client, namespace, right, verb)
-            ]
-    return missing
+    # Some at a time: as many connections at once cost memory that is never needed again.
+    room = asyncio.Semaphore(_QUESTIONS)
+
+    async def is_missing(namespace: str, right: Right, verb: str) -> bool:
+        async with room:
+            return not await _can_i(client, namespace, right, verb)
+
+    asked = [
+        (namespace, right, verb)
+        for namespace in ("", own)
+        for right, verbs in rights(own=bool(namespace)).items()
+        for verb in sorted(verbs)
+    ]
+    missing = await asyncio.gather(*(is_missing(*one) for one in asked))
+    return [_said(verb, right) for _, right, verb in itertools.compress(asked, missing)]
 
 
 def _said(verb: str, right: Right) -> str:
