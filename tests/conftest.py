@@ -4,7 +4,8 @@ import hashlib
 import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh-golden", action="store_true", help="rewrite what tests compare with; review the diff")
 
 
-_FIRST = ("own-cluster", "another-cluster", "user-actions")
+_FIRST = ("user-actions", "own-cluster", "crowd", "replicas")
 """Groups of minutes: begun late, they would run on alone."""
 
 
@@ -131,15 +132,31 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="module")
-def own_cluster() -> Iterator[LocalCluster]:
-    """A control plane of this module's own, without an operator, for what would disturb others.
+@pytest.fixture(scope="session")
+def own_clusters() -> Iterator[Callable[[str], LocalCluster]]:
+    """Control planes without an operator, each started by the first module of its group."""
+    with ExitStack() as started:
 
-    Mark the module `pytest.mark.xdist_group("own-cluster")`, or "another-cluster": two such at a time are enough.
+        @cache
+        def of(group: str) -> LocalCluster:
+            one = started.enter_context(LocalCluster.start())
+            running.install(one)
+            return one
+
+        yield of
+
+
+@pytest.fixture(scope="module")
+def own_cluster(request: pytest.FixtureRequest, own_clusters: Callable[[str], LocalCluster]) -> Iterator[LocalCluster]:
+    """The control plane of this module's group, without an operator, for what would disturb others.
+
+    Mark the module `pytest.mark.xdist_group("own-cluster")`; what would find it in the way has a group of its own.
     """
-    with LocalCluster.start() as cluster:
-        running.install(cluster)
-        yield cluster
+    [group] = request.node.get_closest_marker("xdist_group").args
+    cluster = own_clusters(group)
+    running.free_lease(cluster)
+    yield cluster
+    running.clear(cluster)
 
 
 class StartOperator:

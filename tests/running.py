@@ -18,9 +18,11 @@ import yaml
 
 from localcluster import LocalCluster
 from localcluster.certificates import Authority
+from localcluster.connection import MERGE
 from localcluster.holding import Hold
 from sidecarpolicy.api import names
 from sidecarpolicy.api.webhook import PATH, configuration
+from sidecarpolicy.cluster.resources import path_of
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 ACCOUNT = "sidecarpolicy"
@@ -156,6 +158,18 @@ def _over_its_limit() -> dict[str, Any]:
         "metadata": {"name": "over-its-limit", "namespace": "default"},
         "spec": {"selector": {}, "sidecars": [{"name": "one", "image": "one", "resources": resources}]},
     }
+
+
+def clear(cluster: LocalCluster) -> None:
+    """Take away all policies, though nobody restores what they changed, and whom the API server was to call."""
+    for kind in (names.POLICY_PLURAL, names.CLUSTER_POLICY_PLURAL):
+        for one in cluster.ask("GET", f"/apis/{names.API_VERSION}/{kind}")["items"]:
+            path = path_of(one)
+            cluster.ask("PATCH", path, {"metadata": {"finalizers": None}}, kind=MERGE)
+            # What was deleted before has gone with its finalizers.
+            if "deletionTimestamp" not in one["metadata"]:
+                cluster.ask("DELETE", path)
+    cluster.ask("DELETE", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")
 
 
 def free_lease(cluster: LocalCluster) -> None:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 MOST_MEBIBYTES = 120
 USER = 65532
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
 @dataclass

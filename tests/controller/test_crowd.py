@@ -30,7 +30,7 @@ from sidecarpolicy.api.webhook import PATH
 from sidecarpolicy.planning.workload import template_of
 from world import World
 
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = pytest.mark.xdist_group("crowd")
 
 StartOperator = Callable[..., Operator]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +12,21 @@ from conftest import StartOperator
 from localcluster import LocalCluster
 from localcluster.waiting import until
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
+@pytest.fixture
+def defined(own_cluster: LocalCluster) -> Iterator[None]:
+    """The definitions, which are there again for others afterwards."""
+    yield
+    running.install(own_cluster)
+
+
+@pytest.mark.usefixtures("defined")
 @pytest.mark.parametrize("name", running.CRDS)
 def test_operator_ends_and_says_what_is_gone(
     own_cluster: LocalCluster, start_operator: StartOperator, name: str
 ) -> None:
-    running.install(own_cluster)
     operator = start_operator()
     own_cluster.kubectl("delete", "crd", name)
     until(lambda: operator.exit_code is not None)

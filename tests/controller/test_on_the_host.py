@@ -19,7 +19,7 @@ from localcluster.waiting import until
 from sidecarpolicy.planning.workload import KINDS, template_of
 from world import World
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def shop(own_cluster: LocalCluster) -> Iterator[World]:
     one = World(own_cluster, name)
     yield one
     one.close()
+    own_cluster.delete_namespace(name)
 
 
 def configurations(cluster: LocalCluster) -> list[str]:

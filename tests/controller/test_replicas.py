@@ -31,7 +31,7 @@ from sidecarpolicy.api.webhook import PATH
 from sidecarpolicy.cluster.claims import trimmed_claims
 from world import World
 
-pytestmark = pytest.mark.xdist_group("own-cluster")
+pytestmark = pytest.mark.xdist_group("replicas")
 
 TAKEN_OVER = timedelta(seconds=20)
 TAKEN_OVER_AT_ONCE = timedelta(seconds=3)

@@ -32,7 +32,7 @@ from stories.ours import POLICY, claims, marker, policy, record, shown
 from stories.stage import Stage, about, check, is_as_its_twin, place
 from stories.telling import Mode, Story, Telling
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 HAS_NO_EFFECT = "the template stays as it was"
 WITH_ENVOY = ["shipper", "envoy", "migrate", "schema", "agent"]

@@ -26,7 +26,7 @@ EXAMPLE = readme.ROOT / "examples/log-tailing"
 [INSTALL] = [line for line in readme.blocks("## In the cluster")[0].splitlines() if line.startswith("kubectl apply")]
 UNINSTALL, KEEP, LET_GO = readme.blocks("### Uninstall")
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
 @pytest.fixture(scope="module")

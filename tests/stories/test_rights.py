@@ -23,7 +23,7 @@ from world import World, condition
 
 Json = dict[str, Any]
 
-pytestmark = pytest.mark.xdist_group("another-cluster")
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
 class Right(NamedTuple):
