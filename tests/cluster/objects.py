@@ -36,10 +36,12 @@ def cron_job(name: str = "report", **app: Any) -> Json:
 
 
 def policy(name: str = "log-shipper", kind: str = names.POLICY_KIND) -> Json:
-    """A policy with one sidecar."""
+    """A policy with one sidecar; a cluster-wide one selects no namespace, since the run's operator follows it."""
     requests = {"cpu": "50m", "memory": "64Mi"}
     sidecar = {"name": "shipper", "image": "fluent/fluent-bit:3.2", "resources": {"requests": requests}}
-    spec = {"selector": {"matchLabels": {"logs": "shipped"}}, "sidecars": [sidecar]}
+    spec: Json = {"selector": {"matchLabels": {"logs": "shipped"}}, "sidecars": [sidecar]}
+    if kind == names.CLUSTER_POLICY_KIND:
+        spec["namespaceSelector"] = {"matchLabels": {names.NAMESPACE_LABEL: "nowhere"}}
     return {"apiVersion": names.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
