@@ -14,9 +14,8 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -25,7 +24,6 @@ from pydantic import ValidationError
 
 from sidecarpolicy import handlers, logs
 from sidecarpolicy.admission import server
-from sidecarpolicy.admission.aside import aside
 from sidecarpolicy.admission.development import called_at, wait_until_reached
 from sidecarpolicy.admission.keyring import Keyring
 from sidecarpolicy.admission.mounted import MountedCertificate
@@ -42,8 +40,6 @@ log = structlog.get_logger()
 
 _LAST_ANSWERS = 1.0
 """Seconds that the answers to our last writes may take before another replica may lead."""
-_TURN = 0.0005
-"""Seconds that one thread may keep another waiting: by default it is ten times as long, several times a request."""
 
 
 def now() -> datetime:
@@ -129,15 +125,10 @@ class _Parts:
         """Answer from when the policies are known until cancelled."""
         await self._loop.is_loaded.wait()
         await self._keyring.ready.wait()
-        is_listening = partial(asyncio.get_running_loop().call_soon_threadsafe, self._is_listening.set)
-        await aside(self._serve(port, is_listening))
-
-    async def _serve(self, port: int, is_listening: Callable[[], object]) -> None:
-        """Serve admission, on another event loop: what it reads of the loop's is replaced there, and never changed."""
         mutator = Mutator(lambda: self._loop.book.asking, self._loop.labels, self._metrics)
         async with server.serve(mutator, self._keyring.context, port) as listening:
             log.info("admission is answered", port=listening)
-            is_listening()
+            self._is_listening.set()
             await asyncio.Event().wait()
 
     async def _look_after_certificate(self) -> None:
@@ -230,7 +221,6 @@ def run(
         raise typer.Exit(2) from None
     logs.configure(settings.log_format, settings.log_level, sys.stderr)
     _calm_garbage_collection()
-    sys.setswitchinterval(_TURN)
     try:
         asyncio.run(operate(settings))
     except* client.ClusterError as group:

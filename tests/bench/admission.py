@@ -58,6 +58,7 @@ class Admission:
     """Requests that got no answer or not the patch that was due, and how."""
     in_handler: float
     """Share of them that took the handler no longer than `WITHIN`."""
+    own_p99: float
     wall_p99: float
     certificates: int
     """Loaded meanwhile: the one that is due, and the one that follows it, when the operator looks once a minute."""
@@ -101,6 +102,7 @@ async def measure(turns: Turns, seconds: float) -> Admission:
         rate=answered / seconds,
         wrong=seen.wrong,
         in_handler=within / answered,
+        own_p99=_p99(seen.owns),
         wall_p99=_p99(seen.walls),
         certificates=loaded,
         injected=injected,
@@ -157,6 +159,7 @@ async def _plan(turns: Turns, operator: Operator, port: int, seconds: float) -> 
         each["request"]["uid"] = str(number)
     return Plan(
         kubeconfig=str(turns.cluster.kubeconfig),
+        pid=operator.pid,
         port=port,
         host=_HOST,
         trust=(await _secret(turns))["ca.crt"].decode(),

@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from bench.connection import Connection, Json, connect
+from bench.process import computed
 from sidecarpolicy.api.webhook import PATH
 
 DRY_RUNS = 5
@@ -32,6 +33,7 @@ class Plan:
     """Whom to ask, what, and how often."""
 
     kubeconfig: str
+    pid: int
     port: int
     host: str
     trust: str
@@ -49,6 +51,8 @@ class Seen:
     asked: int = 0
     walls: list[float] = field(default_factory=list)
     """By the clock, from the moment of sending."""
+    owns: list[float] = field(default_factory=list)
+    """What the operator computed meanwhile, for this request or before it."""
     wrong: list[str] = field(default_factory=list)
     """No answer, another one than due, or a workload that the API server let through as it was."""
     dry_runs: int = 0
@@ -93,12 +97,13 @@ class Caller:
     async def _ask(self, session: aiohttp.ClientSession, which: int) -> str:
         url = f"https://127.0.0.1:{self._plan.port}{PATH}"
         self.seen.asked += 1
-        began = time.monotonic()
+        before, began = computed(self._plan.pid), time.monotonic()
         async with session.post(
             url, data=self._bodies[which], headers=_HEADERS, server_hostname=self._plan.host
         ) as response:
             raw = await response.read()
         self.seen.walls.append(time.monotonic() - began)
+        self.seen.owns.append(computed(self._plan.pid) - before)
         said = json.loads(raw)["response"] if response.ok else {}
         if said.get("uid") == self._uids[which] and said["allowed"] and "patch" in said:
             return ""

@@ -120,6 +120,7 @@ def _admission(seen: Admission) -> list[Row]:
     return [
         Row("admission requests a second", "/s", seen.rate, RATE * 0.99, at_least=True),
         Row(f"answered within {WITHIN * 1000:.0f} ms, in the handler", "%", seen.in_handler * 100, 99, at_least=True),
+        Row("99th percentile of admission, its own computing", "ms", seen.own_p99 * 1000, 10),
         Row("99th percentile of admission, by the clock", "ms", seen.wall_p99 * 1000),
         Row("requests without the answer that is due", "", len(seen.wrong), 0),
         Row("certificates loaded meanwhile", "", seen.certificates, 2 if seen.seconds >= 60 else None, at_least=True),

@@ -17,14 +17,10 @@ log = structlog.get_logger(__name__)
 
 
 class Keyring:
-    """One TLS context for as long as the process lives: new connections meet the newest certificate, others go on.
-
-    A certificate is never loaded into a context that serves, since its connections are made in another thread.
-    """
+    """One TLS context for as long as the process lives: new connections meet the newest certificate, others go on."""
 
     def __init__(self) -> None:
-        self.context = self._newest = _context()
-        self.context.sni_callback = self._show
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.ready = asyncio.Event()
         self.expires: datetime | None = None
         self._serving: Pair | None = None
@@ -33,23 +29,14 @@ class Keyring:
         """Serve with a certificate from now on, or raise ValueError; the same again changes nothing."""
         if serving == self._serving:
             return
-        context = _context()
         with _readable(serving.chain) as chain, _readable(serving.key) as key:
             try:
-                context.load_cert_chain(chain, key)
+                self.context.load_cert_chain(chain, key)
             except ssl.SSLError as error:  # a key that is too short, for one
                 raise ValueError(f"TLS does not take the certificate: {error}") from error
-        self._newest, self._serving, self.expires = context, serving, serving.expires
+        self._serving, self.expires = serving, serving.expires
         self.ready.set()
         log.info("certificate loaded", expires=serving.expires.isoformat())
-
-    def _show(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Have a connection that begins go on with the newest certificate, whatever name it asks for."""
-        connection.context = self._newest
-
-
-def _context() -> ssl.SSLContext:
-    return ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 
 
 @contextmanager
