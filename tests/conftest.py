@@ -24,8 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--refresh-golden", action="store_true", help="rewrite what tests compare with; review the diff")
 
 
-_FIRST = ("user-actions", "own-cluster", "crowd", "replicas")
-"""Groups of minutes: begun late, they would run on alone."""
+_FIRST = ("user-actions", "own-cluster")
+"""Groups of minutes: begun late they would run on alone. Others stand between tests that wait more than they work."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
