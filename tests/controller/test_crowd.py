@@ -152,6 +152,8 @@ async def test_every_admission_request_is_answered_while_all_are_injected_and_th
         while not editing.done():
             answers += await asyncio.gather(born(kept, port), born(fresh, port))
     await editing
+    # With it end the connections that are still being closed, while there is an event loop to tell.
+    await asyncio.to_thread(operator.stop)
 
     assert Counter(answers) == {("shipper",): len(answers)}
     assert has_written(crowd, mark, MANY)
