@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 _LAST_ANSWERS = 1.0
 """Seconds that the answers to our last writes may take before another replica may lead."""
+_PATIENCE = 8.0
+"""Seconds that a part may take to end: more than any needs, and a fraction of what Kubernetes grants."""
 
 
 def now() -> datetime:
@@ -163,12 +165,16 @@ async def _together(parts: Iterable[Coroutine[Any, Any, object]]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
+        running = set(tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Again in the end: where it meets a timeout of a request, a cancellation may be lost.
+            _, running = await asyncio.wait(running, timeout=_PATIENCE)
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            raise error
 
 
 app = typer.Typer(
