@@ -11,7 +11,7 @@ from sidecarpolicy.settings import Settings, variable
 def test_defaults_serve() -> None:
     settings = Settings.read({})
 
-    assert (settings.namespace, settings.writers, settings.log_format) == ("sidecarpolicy-system", 32, "auto")
+    assert (settings.namespace, settings.writers, settings.log_format) == ("sidecarpolicy-system", 8, "auto")
 
 
 def test_a_flag_wins_over_the_environment() -> None:
@@ -27,7 +27,7 @@ def test_every_setting_has_a_variable_and_a_sentence(field: str) -> None:
 
 
 def test_an_empty_variable_says_nothing() -> None:
-    assert Settings.read({"SIDECARPOLICY_WRITERS": ""}).writers == 32
+    assert Settings.read({"SIDECARPOLICY_WRITERS": ""}).writers == 8
 
 
 def test_a_pod_knows_its_namespace() -> None:

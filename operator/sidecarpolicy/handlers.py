@@ -160,6 +160,7 @@ def settings(*, streaming: bool) -> kopf.OperatorSettings:
     result.scanning.disabled = True
     result.process.ultimate_exiting_timeout = None
     result.queueing.idle_timeout = 0.001
+    # Fewer cannot keep up with the first list: a thousand workloads that wait for one take 25 MiB.
     result.queueing.worker_limit = 20
     result.watching.initial_streaming = streaming
     result.watching.chunk_size = PAGE

@@ -30,7 +30,7 @@ class Settings(BaseModel):
     exclude_namespaces: frozenset[str] = Field(
         frozenset(), description="Namespaces where no policy acts, besides the system's and our own; by commas."
     )
-    writers: int = Field(32, ge=1, le=100, description="Workloads written at the same time.")
+    writers: int = Field(8, ge=1, le=100, description="Workloads written at the same time.")
     health_port: int = Field(8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 for none.")
     webhook_port: int = Field(
         0, ge=0, le=65535, description="Port of admission; 0 for that of --webhook-url, or for none."
