@@ -6,8 +6,11 @@ import json
 import ssl
 import tempfile
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit
+
+from localcluster.waiting import PATIENCE, PAUSE
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
@@ -30,9 +33,20 @@ class Connection:
         self._turn = threading.Lock()
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = JSON, accept: str = JSON) -> dict[str, Any]:
-        """Send one request and return the answer."""
+        """Send one request and return the answer; as every client does, again where the API server is not ready yet."""
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": kind, "Accept": accept}
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            status, content = self._asked(method, path, data, headers)
+            if status != http.client.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                break
+            time.sleep(PAUSE)
+        if status >= http.client.BAD_REQUEST:
+            raise RefusedError(status, content.get("message", ""))
+        return content
+
+    def _asked(self, method: str, path: str, data: str | None, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
         with self._turn:
             try:
                 answer = self._send(method, path, data, headers)
@@ -40,10 +54,7 @@ class Connection:
                 # The API server closes what was idle for long: seen at the first word, or when there is no answer.
                 self._connection.close()
                 answer = self._send(method, path, data, headers)
-            content: dict[str, Any] = json.loads(answer.read())
-        if answer.status >= http.client.BAD_REQUEST:
-            raise RefusedError(answer.status, content.get("message", ""))
-        return content
+            return answer.status, json.loads(answer.read())
 
     def _send(self, method: str, path: str, data: str | None, headers: dict[str, str]) -> http.client.HTTPResponse:
         self._connection.request(method, path, data, headers)
