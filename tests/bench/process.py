@@ -88,6 +88,9 @@ def give_way(directory: Path) -> None:
             if str(directory).encode() in (path / "cmdline").read_bytes():
                 for thread in (path / "task").iterdir():
                     os.setpriority(os.PRIO_PROCESS, int(thread.name), _NICE)
+                if os.getsid(int(path.name)) == int(path.name):
+                    # Where sessions share the processors, a thread is nice to its own session only.
+                    (path / "autogroup").write_text(str(_NICE))
 
 
 def computed(pid: int) -> float:
