@@ -180,6 +180,14 @@ def test_a_pod_without_a_node_is_starting_and_says_why() -> None:
     assert "Insufficient cpu" in seen.message
 
 
+def test_what_the_scheduler_said_of_a_pod_of_the_same_name_does_not_count() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "message": "pod web-2 is being deleted"}
+    bound = one_pod(conditions=[condition])
+    bound["spec"]["nodeName"] = "node-0"
+
+    assert see(bound) == Sound()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -116,7 +116,8 @@ def _has_ended(pod: Json, state: Json) -> bool:
 def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Starting]:
     """Yield what is not as asked; ours before the workload's own, which may wait for ours."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
-    yield from _unscheduled(status, name)
+    if not pod["spec"].get("nodeName"):
+        yield from _unscheduled(status, name)
     yield from _missing(pod, asked, name)
     inits = {state["name"]: state for state in status.get("initContainerStatuses") or ()}
     for ours in (*asked.inits, *asked.sidecars):
@@ -128,6 +129,12 @@ def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Star
 
 
 def _unscheduled(status: Json, name: str) -> Iterator[Starting]:
+    """Yield why a pod that has no node has none.
+
+    The scheduler writes this condition by the pod's name alone (`PatchPodStatus` in its util package), so what it
+    says of a StatefulSet's pod that is gone can come to stand at the one that took its name and has a node: only a
+    pod without a node is asked.
+    """
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Starting(f"pod {name} has no node: {condition.get('message', '')}")
