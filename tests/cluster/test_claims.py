@@ -73,17 +73,16 @@ def test_path_of_a_cron_job_is_deeper() -> None:
     assert patch[-1]["value"] == record
 
 
-def test_patch_is_guarded_against_a_moved_list() -> None:
+def test_patch_is_guarded_against_a_moved_list_and_new_claims() -> None:
     others = entry({}, manager="kubectl", operation="Apply")
+    ours = entry(pod({"f:containers": {APP: {"f:image": {}}}}))
 
-    patch = trimmed_claims(body(others, entry(pod({"f:containers": {APP: {"f:image": {}}}}))))
+    patch = trimmed_claims(body(others, ours))
 
     assert patch is not None
     assert patch[:-1] == [
         {"op": "test", "path": "/metadata/uid", "value": "U"},
-        {"op": "test", "path": "/metadata/managedFields/1/manager", "value": FIELD_MANAGER},
-        {"op": "test", "path": "/metadata/managedFields/1/operation", "value": "Update"},
-        {"op": "test", "path": "/metadata/managedFields/1/time", "value": "T"},
+        {"op": "test", "path": "/metadata/managedFields/1", "value": ours},
     ]
 
 
@@ -167,6 +166,15 @@ def test_claims_on_a_converted_container_are_given_back(
 
     assert [set(one.get("f:containers", {})) for one in others] == claims
     assert ours == {"f:initContainers": {ENVOY: sidecar}}
+
+
+def test_who_applies_only_its_resources_would_not_remove_it() -> None:
+    sizer = entry(pod({"f:containers": {ENVOY: {"f:resources": {}}}}), manager="sizer", operation="Apply")
+    lost = entry(pod({}), manager="sizer", operation="Apply")
+    theirs, ours = after(converted(lost), before(sizer))
+
+    assert theirs == {"f:containers": {ENVOY: {"f:resources": {}}}}
+    assert ours == {"f:initContainers": {ENVOY: AWAITED}}
 
 
 def test_a_container_that_came_back_is_all_its_authors() -> None:

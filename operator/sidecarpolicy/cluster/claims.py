@@ -18,7 +18,7 @@ from sidecarpolicy.planning.authorship import AWAITED
 from sidecarpolicy.planning.workload import KINDS, reach, template_of
 
 _OWNED_LISTS = ("f:env", "f:volumeMounts")
-_IDENTITY = ("manager", "operation", "time")
+_IDENTITY = ("manager", "operation", "time", "subresource")
 _Path = tuple[str, ...]
 
 
@@ -31,7 +31,9 @@ def trimmed_claims(body: Json, before: Json | None = None) -> list[Json] | None:
     path = tuple(f"f:{step}" for step in (*KINDS[body["kind"]].template, "spec"))
     entries = metadata.get("managedFields", [])
     applied = dict(_applied(body, before, path))
-    claimed = {key for fields in applied.values() for key in reach(fields, (*path, "f:containers")) or {}}
+    # Who applies a container says what it runs; one who claims only its resources could not remove it.
+    containers = [reach(fields, (*path, "f:containers")) or {} for fields in applied.values()]
+    claimed = {key for each in containers for key, claim in each.items() if "f:image" in claim}
     changes: list[Json] = []
     for index, entry in enumerate(entries):
         fields = entry.get("fieldsV1", {})
@@ -47,9 +49,8 @@ def _is_ours(entry: Json) -> bool:
 
 def _replace(index: int, entry: Json, fields: Json) -> list[Json]:
     pointer = f"/metadata/managedFields/{index}"
-    # The list has no keys: its order moves with every other writer.
-    guards = [_test(f"{pointer}/{key}", entry[key]) for key in _IDENTITY if key in entry]
-    return [*guards, {"op": "replace", "path": f"{pointer}/fieldsV1", "value": fields}]
+    # The list has no keys, its order moves with every other writer, and two applies of a second have the same time.
+    return [_test(pointer, entry), {"op": "replace", "path": f"{pointer}/fieldsV1", "value": fields}]
 
 
 def _test(path: str, value: Any) -> Json:
@@ -102,14 +103,14 @@ def _applied(body: Json, before: Json | None, path: _Path) -> Iterator[tuple[int
     for index, entry in enumerate(body["metadata"].get("managedFields", [])):
         if entry.get("operation") == "Apply":
             fields = entry.get("fieldsV1", {})
-            # Who has applied since then says anew what they claim.
+            # Who has applied a change since then has said anew what they claim.
             was = reach(earlier.get(_identity(entry), {}).get("fieldsV1", {}), path) or {}
             taken = {key: claim for key, claim in was.items() if key in moved}
             yield index, _put(fields, path, {**(reach(fields, path) or {}), **taken}) if taken else fields
 
 
 def _identity(entry: Json) -> tuple[Any, ...]:
-    return (*(entry.get(key) for key in _IDENTITY), entry.get("subresource"))
+    return tuple(entry.get(key) for key in _IDENTITY)
 
 
 def _containers(body: Json) -> set[str]:
