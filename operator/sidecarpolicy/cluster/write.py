@@ -78,7 +78,7 @@ async def apply(client: Client, change: Change) -> Outcome:
 async def trim(client: Client, body: Json, before: Json | None = None) -> Json | None:
     """Give back our claims on the author's fields, and what our write to `before` took from those who apply them.
 
-    None if there is nothing to give back, or the workload is gone.
+    None if there is nothing to give back, or the workload is gone. Raises Conflict where others write all the time.
     """
     current: Json | None = body
     for _ in range(_LOOKS):
@@ -90,7 +90,7 @@ async def trim(client: Client, body: Json, before: Json | None = None) -> Json |
             return trimmed
         # The workload's controller wrote its status: our entry stands elsewhere in the list now.
         current = await _look(client, current)
-    return None
+    raise Conflict("others write to it all the time")
 
 
 async def add_finalizer(client: Client, policy: Json) -> Json | None:

@@ -124,7 +124,8 @@ class Writer:
                 self._fleet.forget(change.ref, change.uid)
             case write.Stale() | write.Unknown():
                 log.info("workload changed meanwhile", workload=str(change.ref))
-                await self._read_again(change, earlier)
+                # What another's write has taken from an applier is not ours to give back.
+                await self._read_again(change, earlier if isinstance(outcome, write.Unknown) else None)
                 self._rest(change)
             case write.Refused(message):
                 log.warning("change refused", workload=str(change.ref), message=message)
