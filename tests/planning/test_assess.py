@@ -689,6 +689,16 @@ def test_a_converted_container_goes_though_only_its_authors_manifest_tells(told:
     assert "initContainers" not in spec
 
 
+def test_a_converted_container_is_its_authors_sidecar_though_only_their_claim_on_it_tells() -> None:
+    asked = asking(policy(convert=[{"name": "envoy"}]), may_convert=True)
+    body = changed(deployment(containers=[container("app"), container("envoy")]), asked)
+    owned: Json = {"f:spec": {"f:template": {"f:spec": {"f:initContainers": {'k:{"name":"envoy"}': {"f:image": {}}}}}}}
+    claim = {"manager": "kubectl", "operation": "Apply", "fieldsV1": owned}
+    after = {**body, "metadata": {**body["metadata"], "managedFields": [claim]}}
+
+    assert assess_again(look(body, asked), after) is None
+
+
 @pytest.mark.parametrize(
     "status",
     [

@@ -74,7 +74,7 @@ def _room(
     in_flux = Counter(leaving)
     # They were part of the whole a moment ago: all at once means all, also when there are few left.
     matched.update(leaving)
-    refs = policies.keys() | matched.keys() | in_flux.keys()
+    refs = policies.keys() | matched.keys()
     for one in fleet:
         refs |= one.carrying
         # Most have nothing under way, and what they concern is not asked for.
