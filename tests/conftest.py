@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -171,14 +171,17 @@ class StartOperator:
         self.started.append(Operator.start(kubeconfig or running.kubeconfig(self.cluster), directory, *flags))
         return self.started[-1]
 
+    def close(self) -> None:
+        """End them all."""
+        for operator in self.started:
+            operator.close()
+
 
 @pytest.fixture
 def start_operator(own_cluster: LocalCluster) -> Iterator[StartOperator]:
     """Start operators of this test's own on the own cluster; they end with the test."""
-    start = StartOperator(own_cluster)
-    yield start
-    for operator in start.started:
-        operator.close()
+    with closing(StartOperator(own_cluster)) as start:
+        yield start
 
 
 @pytest.fixture

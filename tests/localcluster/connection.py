@@ -54,7 +54,10 @@ class Connection:
                 # The API server closes what was idle for long: seen at the first word, or when there is no answer.
                 self._connection.close()
                 answer = self._send(method, path, data, headers)
-            return answer.status, json.loads(answer.read())
+            content = answer.read()
+            # What no API server has a resource for is answered in plain words.
+            is_json = answer.headers.get_content_type() == JSON
+            return answer.status, json.loads(content) if is_json else {"message": content.decode().strip()}
 
     def _send(self, method: str, path: str, data: str | None, headers: dict[str, str]) -> http.client.HTTPResponse:
         self._connection.request(method, path, data, headers)

@@ -6,6 +6,7 @@ The operator finds out for all policies together whether admission serves, so th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -77,19 +78,15 @@ SHOWS = {"order": WITH_ENVOY, "images": {"shipper": "shipper:1", "envoy": "envoy
 @pytest.fixture(scope="module")
 def told(own_cluster: LocalCluster) -> Iterator[list[Story]]:
     """All stories, after the policy has gone."""
-    start = StartOperator(own_cluster)
-    start(*running.admission(own_cluster))
-    with (
-        place(own_cluster, running.ADMITTED) as injected,
-        place(own_cluster, running.ADMITTED) as born,
-        place(own_cluster, running.ADMITTED) as beside,
-    ):
+    with ExitStack() as ending:
+        # Before the places, which wait until admission answers.
+        start = ending.enter_context(closing(StartOperator(own_cluster)))
+        start(*running.admission(own_cluster))
+        injected, born, beside = (ending.enter_context(place(own_cluster, running.ADMITTED)) for _ in range(3))
         stages = (Stage(injected, beside), Stage(born, beside))
         telling = Telling(Mode.ON, *stages, cases=CASES, convert=[{"name": "envoy"}])
         telling.tell()
         yield telling.stories
-    for operator in start.started:
-        operator.close()
 
 
 each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
