@@ -1,8 +1,7 @@
-"""How an operator ends: told to stop before it has begun, and with a part that does not hear it."""
+"""An operator that is told to stop before it has begun."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import socket
 import subprocess
@@ -11,8 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from sidecarpolicy import __main__ as program
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -43,19 +40,3 @@ def reaching(port: int) -> dict[str, object]:
         "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
         "current-context": "one",
     }
-
-
-async def test_a_part_that_lost_its_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "_PATIENCE", 0.01)
-    lost = asyncio.Event()
-
-    async def deaf() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            lost.set()
-        await asyncio.Event().wait()
-
-    await asyncio.wait_for(program._together([asyncio.sleep(0), deaf()]), 20)
-
-    assert lost.is_set()

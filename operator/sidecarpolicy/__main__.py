@@ -30,7 +30,7 @@ from sidecarpolicy.admission.mounted import MountedCertificate
 from sidecarpolicy.admission.mutate import Mutator
 from sidecarpolicy.admission.shared import SharedCertificate
 from sidecarpolicy.cluster import client, health, read
-from sidecarpolicy.cluster.lease import Elector
+from sidecarpolicy.cluster.lease import Elector, LeaseLost
 from sidecarpolicy.cluster.report import Recorder
 from sidecarpolicy.controller.loop import Loop
 from sidecarpolicy.controller.metrics import Metrics
@@ -38,10 +38,8 @@ from sidecarpolicy.settings import Settings, variable
 
 log = structlog.get_logger()
 
-_LAST_ANSWERS = 1.0
+_LAST_ANSWERS = 0.5
 """Seconds that the answers to our last writes may take before another replica may lead."""
-_PATIENCE = 8.0
-"""Seconds that a part may take to end: more than any needs, and a fraction of what Kubernetes grants."""
 
 
 def now() -> datetime:
@@ -122,6 +120,9 @@ class _Parts:
             await self._connection.finish(_LAST_ANSWERS)
             await self._elector.release()
             raise
+        except LeaseLost:
+            await self._connection.finish(0)
+            raise
 
     async def _answer_admission(self, port: int) -> None:
         """Answer from when the policies are known until cancelled."""
@@ -165,16 +166,12 @@ async def _together(parts: Iterable[Coroutine[Any, Any, object]]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        running = set(tasks)
-        while running:
-            for task in running:
-                task.cancel()
-            # Again in the end: where it meets a timeout of a request, a cancellation may be lost.
-            _, running = await asyncio.wait(running, timeout=_PATIENCE)
-    for task in tasks:
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
-            raise error
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 app = typer.Typer(

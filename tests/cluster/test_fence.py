@@ -44,11 +44,12 @@ async def test_a_write_does_not_leave_the_process(standby: Client, proxy: FaultP
     assert proxy.seen == []
 
 
+@pytest.mark.parametrize("asked", [pytest.param(2, id="before-its-headers"), pytest.param(3, id="before-its-body")])
 async def test_a_write_that_lost_its_right_on_its_way_is_not_heard(
-    standby: Client, proxy: FaultProxy, create: Create
+    standby: Client, proxy: FaultProxy, create: Create, asked: int
 ) -> None:
     body = await create(deployment())
-    answers = iter((True, False))
+    answers = iter([True] * (asked - 1) + [False])
     standby.may_write = lambda: next(answers)
     with pytest.raises(NotLeading):
         await write.apply(standby, change(body, add("/spec/paused", True)))

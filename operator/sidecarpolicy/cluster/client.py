@@ -120,7 +120,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = JSON,
-        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - of each attempt
         attempts: int = _ATTEMPTS,
         warnings: list[str] | None = None,
         by_leader_only: bool = True,
@@ -150,15 +150,26 @@ class Client:
         raise AssertionError("unreachable")
 
     async def finish(self, seconds: float) -> None:
-        """Wait for the answers to writes whose senders were cancelled: they may be carried out while they are due."""
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=seconds)
+        """Wait for the answers to the leader's writes, also those whose senders were cancelled; then cut the rest."""
+        if not self._writing:
+            return
+        _, late = await asyncio.wait(self._writing, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     async def _to_its_end(self, sending: Coroutine[Any, Any, Json]) -> Json:
         task = asyncio.ensure_future(sending)
         self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Json]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            # Its sender may be gone, and asyncio would complain that nobody asked what it raised.
+            task.exception()
 
     async def _send(
         self,
@@ -167,26 +178,33 @@ class Client:
         query: Mapping[str, str] | None,
         data: bytes | None,
         content_type: str,
-        timeout: float,  # noqa: ASYNC109 - aiohttp keeps it, and cancels cleanly
+        timeout: float,  # noqa: ASYNC109 - see below
         warnings: list[str] | None,
         check: Callable[[], None],
     ) -> Json:
         try:
-            async with self._session.request(
-                method,
-                self.credentials.server + path,
-                params=query,
-                data=data,
-                headers={"Content-Type": content_type} if data else None,
-                timeout=aiohttp.ClientTimeout(total=timeout),
-                trace_request_ctx=check,
-            ) as response:
+            # Not aiohttp's own, which takes a cancellation of the same turn of the event loop for its timeout.
+            async with (
+                asyncio.timeout(timeout),
+                self._session.request(
+                    method,
+                    self.credentials.server + path,
+                    params=query,
+                    data=data,
+                    headers={"Content-Type": content_type} if data else None,
+                    timeout=aiohttp.ClientTimeout(),
+                    trace_request_ctx=check,
+                ) as response,
+            ):
                 if warnings is not None:
                     warnings += response.headers.getall("Warning", [])
                 return _answer(response, await response.read())
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(f"cannot reach the API server: {error}", unknown=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, NotLeading):
+                # The check before the body is asked by aiohttp's writer, whose errors come wrapped.
+                raise error.__cause__ from None
             raise Unavailable(f"no answer from the API server: {error!r}", unknown=True) from error
 
 
@@ -236,15 +254,20 @@ def open_session(
 
 
 def _last_check() -> aiohttp.TraceConfig:
-    """Check a request once more when it has its connection: the process may have stood still on the way there."""
+    """Check a request again right before its bytes leave: the process may have stood still on the way there.
+
+    The headers wait for the body, which aiohttp writes in a later turn of the event loop; where there is none they go
+    at once.
+    """
 
     async def check(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
         if context.trace_request_ctx is not None:
             context.trace_request_ctx()
 
     config = aiohttp.TraceConfig()
-    # In spite of its name it comes before anything is written, and what it raises ends the request.
+    # In spite of their names they come before what they name is written, and what they raise ends the request.
     config.on_request_headers_sent.append(check)
+    config.on_request_chunk_sent.append(check)
     return config
 
 
