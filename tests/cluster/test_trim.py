@@ -11,10 +11,10 @@ from cluster.conftest import Create
 from cluster.objects import SIDECAR, Json, add, change, containers, cron_job, deployment
 from localcluster import LocalCluster
 from sidecarpolicy.cluster import read, write
-from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import MERGE_PATCH, Client
 from sidecarpolicy.cluster.resources import path_of
 from sidecarpolicy.planning import authorship
+from sidecarpolicy.planning.ownership import trimmed_claims
 from sidecarpolicy.planning.workload import KINDS, reach
 
 FILL = {"limits": {"memory": "256Mi"}, "requests": {"memory": "128Mi"}}

@@ -28,7 +28,7 @@ from localcluster.waiting import becomes, until
 from running import Operator
 from sidecarpolicy.api import names
 from sidecarpolicy.api.webhook import PATH
-from sidecarpolicy.cluster.claims import trimmed_claims
+from sidecarpolicy.planning.ownership import trimmed_claims
 from world import World
 
 pytestmark = pytest.mark.xdist_group("replicas")

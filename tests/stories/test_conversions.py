@@ -154,3 +154,20 @@ def test_a_container_that_is_removed_goes_at_once(told: list[Story], own_cluster
             check(author.applies(removed))
 
         until(lambda: all(shown(author.workload)["order"] == WITHOUT_ENVOY for author in authors))
+
+
+def test_a_manifest_that_lists_it_goes_from_client_side_to_server_side(
+    told: list[Story], own_cluster: LocalCluster
+) -> None:
+    """Also where the workload was born by it, so that its claims on the container were noted before it was moved."""
+    with place(own_cluster, running.ADMITTED) as world:
+        world.create(policy(convert=[{"name": "envoy"}]))
+        world.until_says(POLICY, Accepted="True")
+        for kind in EVERY_KIND:
+            author = Author(world, CLIENT, named(manifest(kind, legacy=("envoy", "tail")), CLIENT))
+            check(author.applies())
+            check(author.applies())
+            check(author.sends(author.body, "apply", "--server-side"))
+            check(author.sends(author.body, "apply", "--server-side"))
+
+            assert shown(author.workload)["order"] == WITH_ENVOY

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sidecarpolicy.api.names import FIELD_MANAGER, FINALIZER
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import JSON_PATCH, Client, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from sidecarpolicy.cluster.resources import RESOURCES, path_of
+from sidecarpolicy.planning.ownership import trimmed_claims
 from sidecarpolicy.planning.patch import Change
 
 AS_US = {"fieldManager": FIELD_MANAGER}

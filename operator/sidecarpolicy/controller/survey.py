@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.cluster import read
-from sidecarpolicy.cluster.claims import trimmed_claims
 from sidecarpolicy.cluster.client import Client, Invalid
 from sidecarpolicy.controller.book import Book
 from sidecarpolicy.controller.fleet import Fleet
 from sidecarpolicy.planning import pods
+from sidecarpolicy.planning.ownership import trimmed_claims
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
 

@@ -18,6 +18,7 @@ from sidecarpolicy.planning import patch, record
 from sidecarpolicy.planning.asking import Asking, Stakes, carried, released, selecting
 from sidecarpolicy.planning.authorship import Author
 from sidecarpolicy.planning.notes import platform_notes
+from sidecarpolicy.planning.ownership import unmoved_claims
 from sidecarpolicy.planning.patch import Op
 from sidecarpolicy.planning.policy import Policy, ref_of_key
 from sidecarpolicy.planning.progress import progress
@@ -106,11 +107,16 @@ class _Sent:
         path = "".join(f"/{step}" for step in KINDS[self.ref.kind].template)
         # The template is compared without its nulls: `add` sets a key whether it holds one or is not there.
         steps = list(patch.difference(self.template, template, path))
+        steps += unmoved_claims(self.body, _containers(self.template) - _containers(template))
         if wanted.parts and not wanted.same_work(self.stored):
             steps += patch.annotation(self.metadata, record.dump(wanted))
         elif not wanted.parts:
             steps += patch.annotation(self.metadata, None)
         return Admitted(tuple(steps), warnings)
+
+
+def _containers(template: Json) -> set[str]:
+    return {container["name"] for container in template["spec"]["containers"]}
 
 
 def _read(body: Json, asking: Asking) -> _Sent | None:

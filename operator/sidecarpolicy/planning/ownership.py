@@ -9,7 +9,7 @@ later, that a claim is gone tells that its author removed the container for good
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sidecarpolicy.api.names import FIELD_MANAGER
@@ -19,6 +19,7 @@ from sidecarpolicy.planning.workload import KINDS, reach, template_of
 
 _OWNED_LISTS = ("f:env", "f:volumeMounts")
 _IDENTITY = ("manager", "operation", "time", "subresource")
+_CLIENT_SIDE = "kubectl-client-side-apply"
 _Path = tuple[str, ...]
 
 
@@ -28,7 +29,7 @@ def trimmed_claims(body: Json, before: Json | None = None) -> list[Json] | None:
     None if there are none to give back.
     """
     metadata = body["metadata"]
-    path = tuple(f"f:{step}" for step in (*KINDS[body["kind"]].template, "spec"))
+    path = _spec_path(body)
     entries = metadata.get("managedFields", [])
     applied = dict(_applied(body, before, path))
     # Who applies a container says what it runs; one who claims only its resources could not remove it.
@@ -41,6 +42,25 @@ def trimmed_claims(body: Json, before: Json | None = None) -> list[Json] | None:
         if wanted != fields:
             changes += _replace(index, entry, wanted)
     return [_test("/metadata/uid", metadata["uid"]), *changes] if changes else None
+
+
+def unmoved_claims(body: Json, moved: Collection[str]) -> Iterator[Json]:
+    """Yield the JSON Patch that drops what a client-side apply claims of containers that its own request has moved.
+
+    The API server notes the claims before admission changes the object: they are on fields that are not there, and
+    would conflict when the same manifest is applied server-side. Those of others are kept, since they alone tell that
+    somebody's manifest lists the container; of this one the last-applied annotation tells.
+    """
+    path = (*_spec_path(body), "f:containers")
+    keys = {_key(name) for name in moved}
+    for index, entry in enumerate(body["metadata"].get("managedFields") or ()):
+        if (entry.get("manager"), entry.get("operation")) == (_CLIENT_SIDE, "Update"):
+            fields = entry.get("fieldsV1") or {}
+            claimed = reach(fields, path) or {}
+            if keys.intersection(claimed):
+                kept = {key: claim for key, claim in claimed.items() if key not in keys}
+                pointer = f"/metadata/managedFields/{index}/fieldsV1"
+                yield {"op": "replace", "path": pointer, "value": _put(fields, path, kept)}
 
 
 def _is_ours(entry: Json) -> bool:
@@ -114,4 +134,12 @@ def _identity(entry: Json) -> tuple[Any, ...]:
 
 
 def _containers(body: Json) -> set[str]:
-    return {f'k:{{"name":"{container["name"]}"}}' for container in template_of(body)["spec"]["containers"]}
+    return {_key(container["name"]) for container in template_of(body)["spec"]["containers"]}
+
+
+def _spec_path(body: Json) -> _Path:
+    return tuple(f"f:{step}" for step in (*KINDS[body["kind"]].template, "spec"))
+
+
+def _key(name: str) -> str:
+    return f'k:{{"name":"{name}"}}'

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.objects import Json
 from sidecarpolicy.api.names import FIELD_MANAGER
-from sidecarpolicy.cluster.claims import trimmed_claims
+from sidecarpolicy.planning.ownership import trimmed_claims, unmoved_claims
 from sidecarpolicy.planning.workload import KINDS
 
 APP = 'k:{"name":"app"}'
@@ -184,6 +184,25 @@ def test_a_container_that_came_back_is_all_its_authors() -> None:
 
     assert theirs == {"f:containers": {APP: CLAIM, ENVOY: CLAIM}}
     assert ours == {}
+
+
+def test_a_client_side_apply_keeps_no_claim_on_what_its_own_request_has_moved() -> None:
+    fields = pod({"f:containers": {APP: CLAIM, ENVOY: CLAIM}, "f:volumes": MOUNT})
+    others = [
+        entry(fields, manager="kubectl", operation="Apply"),
+        entry(fields, manager="kubectl-replace"),
+        entry(pod({"f:containers": {APP: CLAIM}}), manager="kubectl-client-side-apply"),
+    ]
+    sent = body(*others, entry(fields, manager="kubectl-client-side-apply"), containers=("app",))
+
+    assert list(unmoved_claims(sent, {"envoy"})) == [
+        {
+            "op": "replace",
+            "path": "/metadata/managedFields/3/fieldsV1",
+            "value": pod({"f:containers": {APP: CLAIM}, "f:volumes": MOUNT}),
+        }
+    ]
+    assert list(unmoved_claims(sent, set())) == []
 
 
 def test_claims_on_what_did_not_move_are_not_ours_to_give() -> None:
