@@ -65,6 +65,7 @@ DONE = row(up_to_date(), Sound())
 RESTORING = row(up_to_date(), Sound(), states={LOGS: State(Standing.RESTORING)})
 HALF_DONE = assessed(injected(), V1, policy("other", sidecars=[sidecar("proxy")]))
 OPTED_OUT = row(assessed(deployment("own", annotations={names.INJECT_ANNOTATION: "false"})))
+CRASHING = row(up_to_date("x"), Failing(FailureReason.CRASH_LOOP, "it crashes"))
 NOTHING = policy(containers=[{"names": ["other"], "env": [{"name": "A", "value": "1"}]}])
 FINISHED = row(assessed({**job(), "status": {"conditions": [{"type": "Complete", "status": "True"}]}}))
 
@@ -85,6 +86,7 @@ UNREADY = {
     "Reconciling": "False Idle",
     "Stalled": "False NotStalled",
 }
+HELD = {"Ready": "False Failed", "Stalled": "True Failed"}
 
 
 @pytest.mark.parametrize(
@@ -146,14 +148,36 @@ UNREADY = {
             id="the-pods-do-not-show-it-yet",
         ),
         pytest.param(
-            [DONE, row(up_to_date("x"), Failing(FailureReason.CRASH_LOOP, "it crashes"))],
+            [DONE, CRASHING],
             V1,
-            {"Ready": "False Failed"},
+            HELD,
             id="a-sidecar-fails",
         ),
-        pytest.param([row(up_to_date(), None, progress=FAILED)], V1, {"Ready": "False Failed"}, id="its-own-deadline"),
+        pytest.param([row(up_to_date(), None, progress=FAILED)], V1, HELD, id="its-own-deadline"),
+        pytest.param([row(up_to_date(), None, progress=updating(601))], V1, HELD, id="our-deadline"),
         pytest.param(
-            [row(up_to_date(), None, progress=updating(601))], V1, {"Ready": "False Failed"}, id="our-deadline"
+            [CRASHING, OUTDATED],
+            idle(rollout={"maxConcurrent": 1}),
+            {**HELD, "WorkloadsUpToDate": "False Outdated"},
+            id="those-that-fail-fill-the-wave",
+        ),
+        pytest.param(
+            [CRASHING, OUTDATED],
+            idle(rollout={"maxConcurrent": 2}),
+            {"Ready": "False Failed", "WorkloadsUpToDate": "False Outdated", "Reconciling": "True Wave"},
+            id="one-fails-and-others-have-room",
+        ),
+        pytest.param(
+            [CRASHING, row(up_to_date(), Starting("not ready")), OUTDATED],
+            idle(rollout={"maxConcurrent": 1}),
+            {"Ready": "False Failed", "WorkloadsUpToDate": "False Outdated", "Reconciling": "True Wave"},
+            id="one-fails-and-others-are-under-way",
+        ),
+        pytest.param(
+            [CRASHING, RESTORING],
+            V1,
+            {"Ready": "False Failed", "WorkloadsUpToDate": "False Outdated", "Reconciling": "True Restoring"},
+            id="one-fails-and-others-are-restored",
         ),
         pytest.param(
             [DONE, BLOCKED],

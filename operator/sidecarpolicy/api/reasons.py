@@ -50,7 +50,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     """Ready: workloads change, or wait for their turn."""
     FAILED = "Failed"
-    """Ready: workloads with the policy's revision do not come up; status.failures says why."""
+    """Ready, Stalled: workloads with the policy's revision do not come up; status.failures says why."""
     PAUSED = "Paused"
     """Ready: changes are wanted, and the policy is paused."""
 

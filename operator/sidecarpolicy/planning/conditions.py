@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sidecarpolicy.api import names
 from sidecarpolicy.api.reasons import BlockReason, ConditionType, Reason
 from sidecarpolicy.planning.policy import Policy, PolicyRef
+from sidecarpolicy.planning.rollout import limit
 from sidecarpolicy.planning.tally import Row, Tally
 
 
@@ -77,8 +78,8 @@ def _ready(policy: Policy, counted: Tally) -> Condition:
     kind, todo = ConditionType.READY, counted.todo
     done = f"{counted.settled} of {counted['matched'] - counted['finished']} settled{_finished(counted)}"
     if counted.failures:
-        first = counted.failures[0]
-        return kind, "False", Reason.FAILED, f"{done}, {counted['failed']} failed; {first.ref}: {first.message}"
+        first, held = counted.failures[0], f", {todo} to come" if todo else ""
+        return kind, "False", Reason.FAILED, f"{done}, {counted['failed']} failed{held}; {first.ref}: {first.message}"
     if policy.mode == "Audit" and todo and not policy.deleting:
         return kind, "False", Reason.AUDIT_ONLY, f"mode is Audit: {_workloads(todo)} would change, nothing is written"
     if policy.paused and todo and not policy.deleting:
@@ -120,7 +121,7 @@ def _clashes(ref: PolicyRef, row: Row, reason: BlockReason) -> Iterable[str]:
 
 def _reconciling(policy: Policy, counted: Tally) -> Condition:
     kind = ConditionType.RECONCILING
-    if policy.acts and (counted["outdated"] or counted["updating"]):
+    if policy.acts and (counted["updating"] or _goes_on(policy, counted)):
         under_way = f"{_workloads(counted['updating'])} rolling out"
         return kind, "True", Reason.WAVE, f"{under_way}, {counted['outdated']} to come"
     if counted["restoring"] and (policy.acts or policy.deleting):
@@ -129,11 +130,21 @@ def _reconciling(policy: Policy, counted: Tally) -> Condition:
 
 
 def _stalled(policy: Policy, counted: Tally) -> Condition:
-    kind = ConditionType.STALLED
-    moving = policy.acts and (counted.todo or counted["updating"])
-    if counted["blocked"] and not moving:
+    kind, (_, moves, _, _) = ConditionType.STALLED, _reconciling(policy, counted)
+    if moves == "True":
+        return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
+    if counted["failed"]:
+        held = f", and {counted['outdated']} wait for them" if counted["outdated"] else ""
+        return kind, "True", Reason.FAILED, f"{_workloads(counted['failed'])} failed{held}: see status.failures"
+    if counted["blocked"]:
         return kind, "True", Reason.BLOCKED, f"{_workloads(counted['blocked'])} blocked: see status.blocks"
     return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
+
+
+def _goes_on(policy: Policy, counted: Tally) -> bool:
+    """Tell whether another change can start: those that failed keep their place in the wave."""
+    room = limit(policy, counted["matched"] - counted["finished"]) - counted["failed"]
+    return counted["outdated"] > 0 and room > 0
 
 
 def _nobody(counted: Tally) -> str:
