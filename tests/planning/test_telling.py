@@ -8,8 +8,9 @@ import pytest
 
 from builders import asking, deployment, policy, sidecar
 from serving import written
+from sidecarpolicy.api import names
 from sidecarpolicy.planning.assess import Assessment, assess
-from sidecarpolicy.planning.telling import told
+from sidecarpolicy.planning.telling import told, told_of_admission
 
 Json = dict[str, Any]
 
@@ -68,3 +69,33 @@ def injected(*asked: Json) -> Json:
 )
 def test_a_change_is_told_by_what_it_did(before: Assessment, reason: str, message: str) -> None:
     assert told(before) == (reason, message)
+
+
+OPT_OUT = {names.INJECT_ANNOTATION: "false"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        pytest.param(
+            None,
+            look(injected(V1, OTHER), V1, OTHER),
+            ("SidecarsInjected", "created with what SidecarPolicy shop/logs, SidecarPolicy shop/other asks"),
+            id="born-with-it",
+        ),
+        pytest.param(None, look(deployment(), V1), None, id="born-without-it"),
+        pytest.param(
+            look(injected(V1), V1),
+            look(deployment(annotations=OPT_OUT), V1),
+            ("SidecarsRestored", "opted out: what SidecarPolicy shop/logs added is taken away"),
+            id="opted-out",
+        ),
+        pytest.param(look(injected(V1), V1), look(injected(V1), V1), None, id="as-before"),
+        pytest.param(look(injected(V1), V1), look(deployment(), V1), None, id="wiped-by-its-author"),
+        pytest.param(look(deployment(), V1), look(injected(V1), V1), None, id="written-by-the-controller"),
+    ],
+)
+def test_what_admission_did_is_told(
+    before: Assessment | None, after: Assessment, wanted: tuple[str, str] | None
+) -> None:
+    assert told_of_admission(before, after) == wanted

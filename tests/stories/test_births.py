@@ -38,6 +38,15 @@ def test_kubectl_shows_what_will_be_added_and_then_nothing_to_change(admitted: S
     assert admitted.world.list("ReplicaSet", "app=another") == []
 
 
+def test_who_was_born_with_it_or_opts_out_is_told(admitted: Stage) -> None:
+    [pair] = admitted.bear([CLIENT], manifest())
+    name = pair.author.name
+
+    until(lambda: (name, "SidecarsInjected") in events(admitted))
+    admitted.do(running("annotate", "{}", f"{names.INJECT_ANNOTATION}=false"), nothing)
+    until(lambda: (name, "SidecarsRestored") in events(admitted))
+
+
 def events(stage: Stage) -> set[tuple[str, str]]:
     """About which workloads there are which Events."""
     listed = stage.world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{stage.world.namespace}/events")

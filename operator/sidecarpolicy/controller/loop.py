@@ -156,7 +156,7 @@ class Loop:
             return
         after = self.fleet.known.get(ref_of(body))
         if concerned and self._is_at_work:
-            self._writer.tell_if_blocked(before, after)
+            self._writer.tell(before, after)
             if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
                 # The next pass would do as well, up to a second later.
                 self._looker.soon(after)

@@ -23,7 +23,7 @@ from sidecarpolicy.planning.assess import Assessment, Standing
 from sidecarpolicy.planning.patch import Change
 from sidecarpolicy.planning.pods import Failing
 from sidecarpolicy.planning.policy import PolicyRef
-from sidecarpolicy.planning.telling import told
+from sidecarpolicy.planning.telling import told, told_of_admission
 from sidecarpolicy.planning.workload import Ref, ref_of
 
 log = structlog.get_logger()
@@ -139,7 +139,7 @@ class Writer:
         self._tries.pop(change.uid, None)
         if change.restarts:
             self._fleet.left(before, self._clock())
-            self._tell_changed(before)
+            self._tell_changed(before, *told(before))
         else:
             log.info("record changed", workload=str(change.ref))
         self._observe(body)
@@ -183,19 +183,21 @@ class Writer:
 
     # Events, on transitions only.
 
-    def _tell_changed(self, before: Assessment) -> None:
-        reason, message = told(before)
-        log.info("workload changed", workload=str(before.ref), reason=str(reason))
-        self._recorder.record(Subject(*before.ref, before.uid), "Normal", reason, message)
+    def _tell_changed(self, one: Assessment, reason: EventReason, message: str) -> None:
+        log.info("workload changed", workload=str(one.ref), reason=str(reason), message=message)
+        self._recorder.record(Subject(*one.ref, one.uid), "Normal", reason, message)
 
-    def tell_if_blocked(self, before: Assessment | None, after: Assessment | None) -> None:
-        """Tell a workload's owner when it becomes blocked."""
+    def tell(self, before: Assessment | None, after: Assessment | None) -> None:
+        """Tell a workload's owner what became of it by others: what admission did, and that it becomes blocked."""
         if after is None:
             return
+        by_admission = told_of_admission(before, after) if after.ref not in self._fleet.started else None
+        if by_admission is not None:
+            self._tell_changed(after, *by_admission)
         for ref, state in after.states.items():
             known = before.states.get(ref) if before is not None else None
             if state.standing is Standing.BLOCKED and (known is None or known.reason is not state.reason):
-                self._observe_blocked(after, state.message)
+                self._observe_blocked(after, f"{ref}: {state.message}")
 
     def _observe_blocked(self, one: Assessment, message: str) -> None:
         self._recorder.record(Subject(*one.ref, one.uid), "Warning", EventReason.SIDECARS_BLOCKED, message)

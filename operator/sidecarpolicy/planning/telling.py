@@ -1,4 +1,4 @@
-"""What the owner of a workload is told of a change that was written."""
+"""What the owner of a workload is told of a change: of one that was written, or made by admission in their request."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def told(before: Assessment) -> tuple[EventReason, str]:
     # Withheld parts go too: another policy goes first now, or the workload's author took the name.
     gone = (before.carrying & _towards(before, Standing.BLOCKED)) | _towards(before, Standing.RESTORING)
     return EventReason.SIDECARS_RESTORED, f"what {_names(gone)} added is taken away"
+
+
+def told_of_admission(before: Assessment | None, after: Assessment) -> tuple[EventReason, str] | None:
+    """Return what admission did in a request that made `after` of `before`; None if that is nothing to tell."""
+    if before is None:
+        asked = f"created with what {_names(after.carrying)} asks"
+        return (EventReason.SIDECARS_INJECTED, asked) if after.applied else None
+    gone = (before.carrying - after.carrying) & _towards(after, Standing.OPTED_OUT)
+    return (EventReason.SIDECARS_RESTORED, f"opted out: what {_names(gone)} added is taken away") if gone else None
 
 
 def _towards(one: Assessment, standing: Standing) -> set[PolicyRef]:
