@@ -98,13 +98,12 @@ class _Parts:
 
     async def run(self, *, streaming: bool) -> None:
         """Run them together until told to stop, or until one of them ends."""
-        settings, parts = self._settings, [self._told_to_stop.wait(), self._loop.run(self._streams.begun)]
-        parts += [self._watch(streaming=streaming), self._lead()]
-        if settings.admission_port:
-            parts += [self._answer_admission(settings.admission_port), self._look_after_certificate()]
-        async with health.serve(
-            settings.health_port, alive=self._deafness, ready=self._ignorance, registry=self._metrics.registry
-        ):
+        port = self._settings.health_port
+        async with health.serve(port, alive=self._deafness, ready=self._ignorance, registry=self._metrics.registry):
+            parts = [self._told_to_stop.wait(), self._loop.run(self._streams.begun)]
+            parts += [self._watch(streaming=streaming), self._lead()]
+            if self._settings.admission_port:
+                parts += [self._answer_admission(self._settings.admission_port), self._look_after_certificate()]
             await _together(parts)
 
     async def _watch(self, *, streaming: bool) -> None:

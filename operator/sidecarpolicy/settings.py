@@ -42,12 +42,15 @@ class Settings(BaseModel):
         None, description="Directory with tls.crt and tls.key for admission; else they are made, and kept in a Secret."
     )
     watch: Literal["auto", "streaming", "chunked"] = Field(
-        "auto", description="How the first look is taken: streamed (Kubernetes 1.34 and up) or in pages."
+        "auto",
+        description="How the first look is taken: streaming (Kubernetes 1.34 and up) or chunked; auto asks.",
     )
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="Colours for a terminal, JSON for a machine; auto looks where the log goes."
+        "auto", description="console with colours, or json for a machine; auto looks where the log goes."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged: debug, info, warning or error."
+    )
 
     @field_validator("exclude_namespaces", mode="before")
     @classmethod

@@ -221,7 +221,8 @@ async def connect(
     try:
         account = await credentials.load(kubeconfig, context)
     except credentials.MISTAKES as error:
-        raise ClusterError(f"cannot read how to reach a cluster: {error}") from error
+        where = credentials.source(kubeconfig)
+        raise ClusterError(f"cannot read from {where} how to reach a cluster: {error}") from error
     session = open_session(
         account, agent="sidecarpolicy", identity=identity, connections=_CONNECTIONS, middlewares=middlewares
     )

@@ -26,6 +26,8 @@ Reload = Callable[[Configuration], Awaitable[None]]
 _FRESH_FOR = 60.0
 """Seconds: a pod's token is renewed well before it ends, and an exec plugin says itself when to ask it again."""
 
+_ACCOUNT = "the pod's account"
+
 MISTAKES = (ConfigException, OSError, TypeError, ValueError, yaml.YAMLError)
 """What reading a configuration ends with when the configuration is wrong; an empty one is a TypeError."""
 
@@ -84,12 +86,17 @@ class Credentials:
 
 async def load(kubeconfig: str | None, context: str | None) -> Credentials:
     """Find the credentials as other controllers do: the file given, $KUBECONFIG, the pod's account, ~/.kube/config."""
-    path = kubeconfig or os.environ.get("KUBECONFIG")
-    in_a_pod = not path and SERVICE_HOST_ENV_NAME in os.environ
-    reload = _reload_account if in_a_pod else _file_reloader(_existing(path or "~/.kube/config"), context)
+    path = source(kubeconfig)
+    reload = _reload_account if path == _ACCOUNT else _file_reloader(_existing(path), context)
     configuration = Configuration()
     await reload(configuration)
     return Credentials(configuration, reload)
+
+
+def source(kubeconfig: str | None) -> str:
+    """Return the path of the file that is read, or what stands for the pod's account."""
+    path = kubeconfig or os.environ.get("KUBECONFIG")
+    return path or (_ACCOUNT if SERVICE_HOST_ENV_NAME in os.environ else "~/.kube/config")
 
 
 def _existing(paths: str) -> str:
