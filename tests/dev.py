@@ -96,7 +96,11 @@ def _welcome(cluster: LocalCluster) -> None:
     )
     for line in EXAMPLES:
         console.print(f"  {line}")
-    console.print("\nThe operator's log follows. It starts again when its code changes; ctrl-C stops everything.\n")
+    console.print(
+        "\nThe simulated nodes pull every image, and start what is in it; those named sidecarpolicy.test/pull-fails:1,"
+        " crashes:1, oom:1 and never-ready:1 fail as they say.\n\nThe operator's log follows. It starts again when its"
+        " code changes; ctrl-C stops everything (tox then tells that it was interrupted).\n"
+    )
 
 
 def _follow(operator: Operator, log: Log) -> None:

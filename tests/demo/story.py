@@ -122,6 +122,8 @@ class Story:
         for name, one in after.workloads.items():
             if name in before.workloads:
                 self._compare(before.workloads[name], one)
+        if any(name.startswith("job/") for name in after.workloads):
+            self._screen.say("A Job keeps what it has until it ends, since nobody can change its template.")
 
     def _compare(self, before: Workload, after: Workload) -> None:
         same_template = json.dumps(before.template) == json.dumps(after.template)
