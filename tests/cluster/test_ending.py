@@ -91,8 +91,8 @@ async def test_a_cancellation_in_the_turn_of_a_timeout_is_not_taken_for_it(
     asked = asyncio.create_task(leader.request("GET", path, timeout=timeout, attempts=1))
     await becomes(lambda: proxy.seen)
     loop.call_at(begun + timeout + later, asked.cancel)
-    # A standstill of the process, after which both are due.
-    time.sleep(timeout + 0.1)  # noqa: ASYNC251
+    # After it both are due.
+    time.sleep(timeout + 0.1)  # noqa: ASYNC251 - nothing of the process gets a turn
     await asyncio.wait([asked])
 
     assert asked.cancelled()
