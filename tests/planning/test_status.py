@@ -175,6 +175,18 @@ HELD = {"Ready": "False Failed", "Stalled": "True Failed"}
         ),
         pytest.param(
             [CRASHING, RESTORING],
+            idle(rollout={"maxConcurrent": 1}),
+            {**HELD, "WorkloadsUpToDate": "False Outdated"},
+            id="those-that-fail-hold-up-what-is-restored",
+        ),
+        pytest.param(
+            [CRASHING, OUTDATED],
+            idle(paused=True),
+            {**HELD, "WorkloadsUpToDate": "False Outdated"},
+            id="one-fails-and-others-are-paused",
+        ),
+        pytest.param(
+            [CRASHING, RESTORING],
             V1,
             {"Ready": "False Failed", "WorkloadsUpToDate": "False Outdated", "Reconciling": "True Restoring"},
             id="one-fails-and-others-are-restored",

@@ -121,10 +121,10 @@ def _clashes(ref: PolicyRef, row: Row, reason: BlockReason) -> Iterable[str]:
 
 def _reconciling(policy: Policy, counted: Tally) -> Condition:
     kind = ConditionType.RECONCILING
-    if policy.acts and (counted["updating"] or _goes_on(policy, counted)):
+    if policy.acts and (counted["updating"] or (counted["outdated"] and _has_room(policy, counted))):
         under_way = f"{_workloads(counted['updating'])} rolling out"
         return kind, "True", Reason.WAVE, f"{under_way}, {counted['outdated']} to come"
-    if counted["restoring"] and (policy.acts or policy.deleting):
+    if counted["restoring"] and (policy.deleting or (policy.acts and _has_room(policy, counted))):
         return kind, "True", Reason.RESTORING, f"{_workloads(counted['restoring'])} to restore"
     return kind, "False", Reason.IDLE, "nothing is under way"
 
@@ -134,17 +134,17 @@ def _stalled(policy: Policy, counted: Tally) -> Condition:
     if moves == "True":
         return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
     if counted["failed"]:
-        held = f", and {counted['outdated']} wait for them" if counted["outdated"] else ""
+        held = f", and {counted.todo} wait for them" if counted.todo and policy.acts else ""
         return kind, "True", Reason.FAILED, f"{_workloads(counted['failed'])} failed{held}: see status.failures"
     if counted["blocked"]:
         return kind, "True", Reason.BLOCKED, f"{_workloads(counted['blocked'])} blocked: see status.blocks"
     return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
 
 
-def _goes_on(policy: Policy, counted: Tally) -> bool:
+def _has_room(policy: Policy, counted: Tally) -> bool:
     """Tell whether another change can start: those that failed keep their place in the wave."""
-    room = limit(policy, counted["matched"] - counted["finished"]) - counted["failed"]
-    return counted["outdated"] > 0 and room > 0
+    reached = counted["matched"] - counted["finished"] + counted["restoring"]
+    return limit(policy, reached) > counted["failed"]
 
 
 def _nobody(counted: Tally) -> str:
