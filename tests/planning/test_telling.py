@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,20 @@ OPT_OUT = {names.INJECT_ANNOTATION: "false"}
             id="born-with-it",
         ),
         pytest.param(None, look(deployment(), V1), None, id="born-without-it"),
+        pytest.param(None, look(injected(V1), V2, earlier=(V1,)), None, id="a-copy-of-an-older-one"),
+        pytest.param(None, look(injected(V1), earlier=(V1,)), None, id="a-copy-of-one-that-nobody-selects"),
+        pytest.param(
+            replace(look(deployment(), V1), uid="of-one-that-is-gone"),
+            look(injected(V1), V1),
+            ("SidecarsInjected", "created with what SidecarPolicy shop/logs asks"),
+            id="born-in-the-place-of-another",
+        ),
+        pytest.param(
+            replace(look(injected(V1), V1), uid="of-one-that-is-gone"),
+            look(deployment(annotations=OPT_OUT), V1),
+            None,
+            id="born-opted-out-in-the-place-of-another",
+        ),
         pytest.param(
             look(injected(V1), V1),
             look(deployment(annotations=OPT_OUT), V1),

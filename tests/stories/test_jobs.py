@@ -90,6 +90,22 @@ def test_however_a_job_comes_it_completes_with_its_sidecar_first(world: World) -
     assert "initContainers" not in template_of(world.get("CronJob", "report"))["spec"]
 
 
+def test_jobs_of_a_cron_job_are_not_told_of_one_by_one(world: World) -> None:
+    has_policy(world, kinds=["CronJob", "Job"])
+    world.apply(cron_job())
+    assert template_of(world.get("Job", by_hand(world)))["spec"]["initContainers"]
+    world.apply(job("later"))
+    until(lambda: "later" in told_of(world))
+
+    assert told_of(world) == {"report", "later"}
+
+
+def told_of(world: World) -> set[str]:
+    """Which workloads have an Event of theirs."""
+    items = world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{world.namespace}/events")["items"]
+    return {one["regarding"]["name"] for one in items if one["reason"] == "SidecarsInjected"}
+
+
 def test_job_that_came_before_the_policy_is_blocked_until_it_is_made_anew(world: World) -> None:
     world.apply(job("early"))
     has_policy(world)

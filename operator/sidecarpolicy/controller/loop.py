@@ -33,7 +33,7 @@ from sidecarpolicy.controller.writer import Writer
 from sidecarpolicy.planning import rollout, status
 from sidecarpolicy.planning.policy import PolicyRef
 from sidecarpolicy.planning.selection import Labels
-from sidecarpolicy.planning.workload import KINDS, Ref, ref_of
+from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, ref_of
 
 log = structlog.get_logger()
 
@@ -156,7 +156,10 @@ class Loop:
             return
         after = self.fleet.known.get(ref_of(body))
         if concerned and self._is_at_work:
-            self._writer.tell(before, after)
+            if controller_of(body) is None:
+                # The Jobs of a CronJob would be many, and have what it has.
+                self._writer.tell_of_admission(before, after)
+            self._writer.tell_if_blocked(before, after)
             if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
                 # The next pass would do as well, up to a second later.
                 self._looker.soon(after)

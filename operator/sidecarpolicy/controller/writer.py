@@ -187,13 +187,18 @@ class Writer:
         log.info("workload changed", workload=str(one.ref), reason=str(reason), message=message)
         self._recorder.record(Subject(*one.ref, one.uid), "Normal", reason, message)
 
-    def tell(self, before: Assessment | None, after: Assessment | None) -> None:
-        """Tell a workload's owner what became of it by others: what admission did, and that it becomes blocked."""
+    def tell_of_admission(self, before: Assessment | None, after: Assessment | None) -> None:
+        """Tell a workload's owner what admission did, unless it is our own write that comes back."""
+        if after is None or after.ref in self._fleet.started:
+            return
+        said = told_of_admission(before, after)
+        if said is not None:
+            self._tell_changed(after, *said)
+
+    def tell_if_blocked(self, before: Assessment | None, after: Assessment | None) -> None:
+        """Tell a workload's owner when it becomes blocked."""
         if after is None:
             return
-        by_admission = told_of_admission(before, after) if after.ref not in self._fleet.started else None
-        if by_admission is not None:
-            self._tell_changed(after, *by_admission)
         for ref, state in after.states.items():
             known = before.states.get(ref) if before is not None else None
             if state.standing is Standing.BLOCKED and (known is None or known.reason is not state.reason):

@@ -22,9 +22,9 @@ def told(before: Assessment) -> tuple[EventReason, str]:
 
 def told_of_admission(before: Assessment | None, after: Assessment) -> tuple[EventReason, str] | None:
     """Return what admission did in a request that made `after` of `before`; None if that is nothing to tell."""
-    if before is None:
-        asked = f"created with what {_names(after.carrying)} asks"
-        return (EventReason.SIDECARS_INJECTED, asked) if after.applied else None
+    if before is None or before.uid != after.uid:
+        born = after.carrying & _towards(after, Standing.UP_TO_DATE)
+        return (EventReason.SIDECARS_INJECTED, f"created with what {_names(born)} asks") if born else None
     gone = (before.carrying - after.carrying) & _towards(after, Standing.OPTED_OUT)
     return (EventReason.SIDECARS_RESTORED, f"opted out: what {_names(gone)} added is taken away") if gone else None
 
