@@ -27,7 +27,7 @@ from sidecarpolicy.planning.selection import Labels
 from sidecarpolicy.planning.standing import share
 from sidecarpolicy.planning.template.desired import Desired, marked, marker_of, undo
 from sidecarpolicy.planning.trust import trusted
-from sidecarpolicy.planning.workload import KINDS, Ref, controller_of, is_made_by_cron_job, reach
+from sidecarpolicy.planning.workload import KINDS, Ref, container_names, controller_of, is_made_by_cron_job, reach
 
 _LONGEST = 256
 """Characters of one warning that the API server surely hands on."""
@@ -107,16 +107,13 @@ class _Sent:
         path = "".join(f"/{step}" for step in KINDS[self.ref.kind].template)
         # The template is compared without its nulls: `add` sets a key whether it holds one or is not there.
         steps = list(patch.difference(self.template, template, path))
-        steps += unmoved_claims(self.body, _containers(self.template) - _containers(template))
+        moved = container_names(self.template["spec"]) - container_names(template["spec"])
+        steps += unmoved_claims(self.body, moved)
         if wanted.parts and not wanted.same_work(self.stored):
             steps += patch.annotation(self.metadata, record.dump(wanted))
         elif not wanted.parts:
             steps += patch.annotation(self.metadata, None)
         return Admitted(tuple(steps), warnings)
-
-
-def _containers(template: Json) -> set[str]:
-    return {container["name"] for container in template["spec"]["containers"]}
 
 
 def _read(body: Json, asking: Asking) -> _Sent | None:

@@ -15,7 +15,7 @@ from typing import Any
 from sidecarpolicy.api.names import FIELD_MANAGER
 from sidecarpolicy.api.policy import Json
 from sidecarpolicy.planning.authorship import AWAITED
-from sidecarpolicy.planning.workload import KINDS, reach, template_of
+from sidecarpolicy.planning.workload import KINDS, container_names, reach, template_of
 
 _OWNED_LISTS = ("f:env", "f:volumeMounts")
 _IDENTITY = ("manager", "operation", "time", "subresource")
@@ -38,7 +38,7 @@ def trimmed_claims(body: Json, before: Json | None = None) -> list[Json] | None:
     changes: list[Json] = []
     for index, entry in enumerate(entries):
         fields = entry.get("fieldsV1", {})
-        wanted = _trim(fields, path, claimed) if _is_ours(entry) else applied.get(index, fields)
+        wanted = _trim(fields, path, claimed) if _is_of(entry, FIELD_MANAGER) else applied.get(index, fields)
         if wanted != fields:
             changes += _replace(index, entry, wanted)
     return [_test("/metadata/uid", metadata["uid"]), *changes] if changes else None
@@ -54,23 +54,25 @@ def unmoved_claims(body: Json, moved: Collection[str]) -> Iterator[Json]:
     path = (*_spec_path(body), "f:containers")
     keys = {_key(name) for name in moved}
     for index, entry in enumerate(body["metadata"].get("managedFields") or ()):
-        if (entry.get("manager"), entry.get("operation")) == (_CLIENT_SIDE, "Update"):
-            fields = entry.get("fieldsV1") or {}
-            claimed = reach(fields, path) or {}
-            if keys.intersection(claimed):
-                kept = {key: claim for key, claim in claimed.items() if key not in keys}
-                pointer = f"/metadata/managedFields/{index}/fieldsV1"
-                yield {"op": "replace", "path": pointer, "value": _put(fields, path, kept)}
+        fields = entry.get("fieldsV1") or {}
+        claimed = (reach(fields, path) or {}) if _is_of(entry, _CLIENT_SIDE) else {}
+        if keys.intersection(claimed):
+            kept = {key: claim for key, claim in claimed.items() if key not in keys}
+            yield _set_fields(index, _put(fields, path, kept))
 
 
-def _is_ours(entry: Json) -> bool:
-    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update" and not entry.get("subresource")
+def _is_of(entry: Json, manager: str) -> bool:
+    """Tell whether an entry holds what a manager claims by writing, not by server-side apply."""
+    return entry.get("manager") == manager and entry.get("operation") == "Update" and not entry.get("subresource")
 
 
 def _replace(index: int, entry: Json, fields: Json) -> list[Json]:
-    pointer = f"/metadata/managedFields/{index}"
     # The list has no keys, its order moves with every other writer, and two applies of a second have the same time.
-    return [_test(pointer, entry), {"op": "replace", "path": f"{pointer}/fieldsV1", "value": fields}]
+    return [_test(f"/metadata/managedFields/{index}", entry), _set_fields(index, fields)]
+
+
+def _set_fields(index: int, fields: Json) -> Json:
+    return {"op": "replace", "path": f"/metadata/managedFields/{index}/fieldsV1", "value": fields}
 
 
 def _test(path: str, value: Any) -> Json:
@@ -134,7 +136,7 @@ def _identity(entry: Json) -> tuple[Any, ...]:
 
 
 def _containers(body: Json) -> set[str]:
-    return {_key(container["name"]) for container in template_of(body)["spec"]["containers"]}
+    return {_key(name) for name in container_names(template_of(body)["spec"])}
 
 
 def _spec_path(body: Json) -> _Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecarpolicy.api import names
 from sidecarpolicy.api.policy import Json
-from sidecarpolicy.planning.workload import KINDS, Ref
+from sidecarpolicy.planning.workload import KINDS, Ref, container_names
 
 Op = dict[str, Any]
 
@@ -44,12 +44,8 @@ def change(ref: Ref, body: Json, template: Json, wanted: Json, record: str | Non
         restarts=bool(steps),
         wish=hash(json.dumps(steps) if steps else record),
         fills=any(step["op"] != "remove" and step["path"].startswith(f"{path}/spec/containers") for step in steps),
-        moves=_containers(template) != _containers(wanted),
+        moves=container_names(template["spec"]) != container_names(wanted["spec"]),
     )
-
-
-def _containers(template: Json) -> set[str]:
-    return {container["name"] for container in template["spec"]["containers"]}
 
 
 def _guards(metadata: Json) -> Iterator[Op]:

@@ -52,6 +52,11 @@ def template_of(body: Json) -> Json:
     return value
 
 
+def container_names(spec: Json) -> set[str]:
+    """Return the names of a pod's containers, init containers apart."""
+    return {container["name"] for container in spec["containers"]}
+
+
 def reach(value: Json, path: Iterable[str]) -> Json | None:
     """Return what stands at a path of keys; None where one is missing."""
     for step in path:

@@ -8,6 +8,7 @@ from sidecarpolicy.api.policy import PROBES, Fill, Json
 from sidecarpolicy.planning.policy import Item, Policy
 from sidecarpolicy.planning.selection import chooses
 from sidecarpolicy.planning.template import fill
+from sidecarpolicy.planning.workload import container_names
 
 Claim = tuple[str, ...]
 
@@ -34,7 +35,7 @@ def contributed(spec: Json, policy: Policy) -> list[Item]:
 
 def converting(spec: Json, policy: Policy) -> list[Item]:
     """Return what a policy converts of this workload's containers."""
-    apps = {container["name"] for container in spec["containers"]}
+    apps = container_names(spec)
     return [item for item in policy.content.convert if item.name in apps]
 
 

@@ -12,6 +12,7 @@ from sidecarpolicy.planning.template import merge
 from sidecarpolicy.planning.template.claims import added_volumes, contributed, converting, rules_for
 from sidecarpolicy.planning.template.fill import fill
 from sidecarpolicy.planning.template.requests import exceeded
+from sidecarpolicy.planning.workload import container_names
 
 Clash = tuple[BlockReason, str]
 
@@ -42,7 +43,7 @@ def clashes(spec: Json, kept: Sequence[Policy], policy: Policy, around: Surround
 
 def _names(spec: Json, policy: Policy) -> Iterator[Clash]:
     inits = {container["name"]: container for container in spec.get("initContainers", ())}
-    apps = {container["name"] for container in spec["containers"]}
+    apps = container_names(spec)
     for item in policy.content.items:
         if item.name in apps or (item.name in inits and not merge.covers(inits[item.name], item.container)):
             yield (
