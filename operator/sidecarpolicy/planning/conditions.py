@@ -76,7 +76,7 @@ def _up_to_date(policy: Policy, counted: Tally) -> Condition:
 
 def _ready(policy: Policy, counted: Tally) -> Condition:
     kind, todo = ConditionType.READY, counted.todo
-    done = f"{counted.settled} of {counted['matched'] - counted['finished']} settled{_finished(counted)}"
+    done = f"{counted.settled} of {counted.unfinished} settled{_finished(counted)}"
     if counted.failures:
         first, held = counted.failures[0], f", {todo} to come" if todo else ""
         return kind, "False", Reason.FAILED, f"{done}, {counted['failed']} failed{held}; {first.ref}: {first.message}"
@@ -121,17 +121,18 @@ def _clashes(ref: PolicyRef, row: Row, reason: BlockReason) -> Iterable[str]:
 
 def _reconciling(policy: Policy, counted: Tally) -> Condition:
     kind = ConditionType.RECONCILING
-    if policy.acts and (counted["updating"] or (counted["outdated"] and _has_room(policy, counted))):
+    moving = _moving(policy, counted)
+    if moving is Reason.WAVE:
         under_way = f"{_workloads(counted['updating'])} rolling out"
-        return kind, "True", Reason.WAVE, f"{under_way}, {counted['outdated']} to come"
-    if counted["restoring"] and (policy.deleting or (policy.acts and _has_room(policy, counted))):
-        return kind, "True", Reason.RESTORING, f"{_workloads(counted['restoring'])} to restore"
-    return kind, "False", Reason.IDLE, "nothing is under way"
+        return kind, "True", moving, f"{under_way}, {counted['outdated']} to come"
+    if moving is Reason.RESTORING:
+        return kind, "True", moving, f"{_workloads(counted['restoring'])} to restore"
+    return kind, "False", moving, "nothing is under way"
 
 
 def _stalled(policy: Policy, counted: Tally) -> Condition:
-    kind, (_, moves, _, _) = ConditionType.STALLED, _reconciling(policy, counted)
-    if moves == "True":
+    kind = ConditionType.STALLED
+    if _moving(policy, counted) is not Reason.IDLE:
         return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
     if counted["failed"]:
         held = f", and {counted.todo} wait for them" if counted.todo and policy.acts else ""
@@ -141,10 +142,19 @@ def _stalled(policy: Policy, counted: Tally) -> Condition:
     return kind, "False", Reason.NOT_STALLED, "nothing holds the policy up"
 
 
+def _moving(policy: Policy, counted: Tally) -> Reason:
+    """Return what goes on without anybody's doing: a wave, restoring, or nothing."""
+    room = _has_room(policy, counted)
+    if policy.acts and (counted["updating"] or (counted["outdated"] and room)):
+        return Reason.WAVE
+    if counted["restoring"] and (policy.deleting or (policy.acts and room)):
+        return Reason.RESTORING
+    return Reason.IDLE
+
+
 def _has_room(policy: Policy, counted: Tally) -> bool:
     """Tell whether another change can start: those that failed keep their place in the wave."""
-    reached = counted["matched"] - counted["finished"] + counted["restoring"]
-    return limit(policy, reached) > counted["failed"]
+    return limit(policy, counted.unfinished + counted["restoring"]) > counted["failed"]
 
 
 def _nobody(counted: Tally) -> str:

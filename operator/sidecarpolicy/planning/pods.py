@@ -116,8 +116,7 @@ def _has_ended(pod: Json, state: Json) -> bool:
 def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Starting]:
     """Yield what is not as asked; ours before the workload's own, which may wait for ours."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
-    if not pod["spec"].get("nodeName"):
-        yield from _unscheduled(status, name)
+    yield from _unscheduled(pod, status, name)
     yield from _missing(pod, asked, name)
     inits = {state["name"]: state for state in status.get("initContainerStatuses") or ()}
     for ours in (*asked.inits, *asked.sidecars):
@@ -128,13 +127,15 @@ def _troubles(pod: Json, asked: Asked, now: datetime) -> Iterator[Failing | Star
         yield from _container(pod, state, what, FailureReason.APP_CONTAINER_FAILS, now)
 
 
-def _unscheduled(status: Json, name: str) -> Iterator[Starting]:
+def _unscheduled(pod: Json, status: Json, name: str) -> Iterator[Starting]:
     """Yield why a pod that has no node has none.
 
     The scheduler writes this condition by the pod's name alone (`PatchPodStatus` in its util package), so what it
     says of a StatefulSet's pod that is gone can come to stand at the one that took its name and has a node: only a
     pod without a node is asked.
     """
+    if pod["spec"].get("nodeName"):
+        return
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Starting(f"pod {name} has no node: {condition.get('message', '')}")

@@ -51,6 +51,11 @@ class Tally:
         return self.counts["outdated"] + self.counts["restoring"]
 
     @property
+    def unfinished(self) -> int:
+        """Workloads that are selected and still run."""
+        return self.counts["matched"] - self.counts["finished"]
+
+    @property
     def settled(self) -> int:
         """Workloads whose pods were seen to run the revision."""
         return self.counts["upToDate"] - self.counts["updating"] - self.counts["failed"]
