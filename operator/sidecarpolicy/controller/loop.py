@@ -155,12 +155,12 @@ class Loop:
             log.exception("workload not understood", workload=str(ref_of(body)))
             return
         after = self.fleet.known.get(ref_of(body))
-        if concerned and self._is_at_work:
+        if after is not None and concerned and self._is_at_work:
             if controller_of(body) is None:
                 # The Jobs of a CronJob would be many, and have what it has.
                 self._writer.tell_of_admission(before, after)
             self._writer.tell_if_blocked(before, after)
-            if after is not None and not after.in_flux and self.fleet.is_due(after, self._clock()):
+            if not after.in_flux and self.fleet.is_due(after, self._clock()):
                 # The next pass would do as well, up to a second later.
                 self._looker.soon(after)
         self._touch(concerned)

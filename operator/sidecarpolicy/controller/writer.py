@@ -187,18 +187,16 @@ class Writer:
         log.info("workload changed", workload=str(one.ref), reason=str(reason), message=message)
         self._recorder.record(Subject(*one.ref, one.uid), "Normal", reason, message)
 
-    def tell_of_admission(self, before: Assessment | None, after: Assessment | None) -> None:
+    def tell_of_admission(self, before: Assessment | None, after: Assessment) -> None:
         """Tell a workload's owner what admission did, unless it is our own write that comes back."""
-        if after is None or after.ref in self._fleet.started:
+        if after.ref in self._fleet.started:
             return
         said = told_of_admission(before, after)
         if said is not None:
             self._tell_changed(after, *said)
 
-    def tell_if_blocked(self, before: Assessment | None, after: Assessment | None) -> None:
+    def tell_if_blocked(self, before: Assessment | None, after: Assessment) -> None:
         """Tell a workload's owner when it becomes blocked."""
-        if after is None:
-            return
         for ref, state in after.states.items():
             known = before.states.get(ref) if before is not None else None
             if state.standing is Standing.BLOCKED and (known is None or known.reason is not state.reason):
