@@ -10,7 +10,6 @@ import socket
 import sys
 import time
 import urllib.request
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +18,7 @@ import yaml
 
 from localcluster import LocalCluster
 from localcluster.certificates import Authority
-from localcluster.connection import MERGE, RefusedError
+from localcluster.connection import MERGE, if_there
 from localcluster.holding import Hold
 from sidecarpolicy.api import names
 from sidecarpolicy.api.webhook import PATH, configuration
@@ -167,18 +166,10 @@ def clear(cluster: LocalCluster) -> None:
         for one in cluster.ask("GET", f"/apis/{names.API_VERSION}/{kind}")["items"]:
             path = path_of(one)
             # What was deleted before goes with its finalizers, or with its namespace at any time.
-            _there(cluster, "PATCH", path, {"metadata": {"finalizers": None}})
-            _there(cluster, "DELETE", path)
+            with if_there():
+                cluster.ask("PATCH", path, {"metadata": {"finalizers": None}}, kind=MERGE)
+                cluster.ask("DELETE", path)
     cluster.ask("DELETE", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")
-
-
-def _there(cluster: LocalCluster, method: str, path: str, body: Any = None) -> None:
-    """Send a request about what may be gone."""
-    try:
-        cluster.ask(method, path, body, kind=MERGE)
-    except RefusedError as refused:
-        if refused.code != HTTPStatus.NOT_FOUND:
-            raise
 
 
 def free_lease(cluster: LocalCluster) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from localcluster import LocalCluster
-from localcluster.connection import JSON, MERGE, RefusedError
+from localcluster.connection import JSON, MERGE, RefusedError, if_there
 from localcluster.waiting import until
 from sidecarpolicy.cluster.resources import RESOURCES
 
@@ -72,12 +72,9 @@ class World:
 
     def find(self, kind: str, name: str) -> Json | None:
         """Return an object, or None where there is none."""
-        try:
+        with if_there():
             return self.get(kind, name)
-        except RefusedError as refused:
-            if refused.code != http.client.NOT_FOUND:
-                raise
-            return None
+        return None
 
     def list(self, kind: str, selector: str = "") -> list[Json]:
         """Return all objects of a kind."""

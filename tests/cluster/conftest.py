@@ -9,6 +9,7 @@ import pytest
 
 from cluster.objects import Json
 from localcluster import LocalCluster
+from localcluster.proxy import FaultProxy
 from sidecarpolicy.api import names
 from sidecarpolicy.cluster.client import Client, connect
 from sidecarpolicy.cluster.resources import path_of
@@ -21,6 +22,21 @@ CRDS = Path(__file__).parents[2] / "crds"
 @pytest.fixture
 async def client(cluster: LocalCluster) -> AsyncIterator[Client]:
     async with connect(str(cluster.kubeconfig)) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def proxy(cluster: LocalCluster) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(cluster) as running:
+        yield running
+
+
+@pytest.fixture
+async def client_behind(cluster: LocalCluster, proxy: FaultProxy, namespace: str) -> AsyncIterator[Client]:
+    """A client whose requests meet the proxy's faults."""
+    account = f"--serviceaccount={namespace}:default"
+    cluster.kubectl("create", "rolebinding", "edit", "--clusterrole=edit", account, f"--namespace={namespace}")
+    async with connect(str(proxy.kubeconfig_for(namespace, "default"))) as connection:
         yield connection
 
 

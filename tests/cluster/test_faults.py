@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from cluster.conftest import Create
 from cluster.objects import Json, add, change, deployment
-from localcluster import LocalCluster
 from localcluster.faults import Answer, Blackhole, Cut, Delay, Fault, LoseAnswer, Rule
 from localcluster.proxy import FaultProxy
 from sidecarpolicy.cluster import read, write
@@ -20,21 +18,6 @@ from sidecarpolicy.planning.workload import Ref
 
 PATCHES = frozenset({"PATCH"})
 READS = frozenset({"GET"})
-
-
-@pytest.fixture
-async def proxy(cluster: LocalCluster) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(cluster) as running:
-        yield running
-
-
-@pytest.fixture
-async def client_behind(cluster: LocalCluster, proxy: FaultProxy, namespace: str) -> AsyncIterator[Client]:
-    """A client whose requests meet the proxy's faults."""
-    account = f"--serviceaccount={namespace}:default"
-    cluster.kubectl("create", "rolebinding", "edit", "--clusterrole=edit", account, f"--namespace={namespace}")
-    async with connect(str(proxy.kubeconfig_for(namespace, "default"))) as connection:
-        yield connection
 
 
 def pause() -> Json:

@@ -21,12 +21,6 @@ from sidecarpolicy.planning.workload import ref_of
 
 
 @pytest.fixture
-async def proxy(cluster: LocalCluster) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(cluster) as running:
-        yield running
-
-
-@pytest.fixture
 async def standby(cluster: LocalCluster, proxy: FaultProxy, namespace: str) -> AsyncIterator[Client]:
     """A client that may do everything in its namespace, but does not lead."""
     account = f"--serviceaccount={namespace}:default"

@@ -14,7 +14,6 @@ import pytest
 
 from cluster.objects import Json
 from conftest import Kubectl
-from localcluster import LocalCluster
 from localcluster.faults import Answer, Blackhole, Cut, Delay, Fault, LoseAnswer, Rule
 from localcluster.proxy import FaultProxy
 from localcluster.waiting import PATIENCE, becomes
@@ -110,12 +109,6 @@ async def replicas(client: Client, namespace: str) -> AsyncIterator[Replicas]:
     yield start
     for one in start.started:
         await one.dies()
-
-
-@pytest.fixture
-async def proxy(cluster: LocalCluster) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(cluster) as running:
-        yield running
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_restore_that_is_blocked_is_said_and_holds_nobody_up(world: World) -> No
 
 def warnings(world: World) -> list[str]:
     """The reasons of the Events that warn the policy's owner."""
-    items: list[Json] = world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{world.namespace}/events")["items"]
+    items = world.list("Event")
     return [one["reason"] for one in items if one["regarding"]["kind"] == "SidecarPolicy" and one["type"] == "Warning"]
 
 

@@ -94,10 +94,9 @@ def test_counters_add_up(world: World) -> None:
 
 def events(world: World, kind: str, name: str) -> list[str]:
     """The reasons of the Events about one object, oldest first, each as often as it was told."""
-    items: list[Json] = world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{world.namespace}/events")["items"]
     mine = [
         one
-        for one in items
+        for one in world.list("Event")
         if one.get("reportingController") == "sidecarpolicy.dev"
         and (one["regarding"]["kind"], one["regarding"]["name"]) == (kind, name)
     ]

@@ -1,7 +1,6 @@
 """A running control plane and what a test asks of it."""
 
 import contextlib
-import http.client
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any, Self
 
 from localcluster import binaries, kubeconfig, startup
 from localcluster.audit import AuditLog
-from localcluster.connection import Connection, RefusedError, decoded, trusting
+from localcluster.connection import Connection, decoded, if_there, trusting
 from localcluster.failures import ClusterFailed
 from localcluster.holding import Hold
 from localcluster.locks import locked
@@ -154,13 +153,10 @@ class LocalCluster:
         self.ask("DELETE", f"/api/v1/namespaces/{name}")
 
     def _is_there(self, path: str) -> bool:
-        try:
+        with if_there():
             self.ask("GET", path)
-        except RefusedError as refused:
-            if refused.code != http.client.NOT_FOUND:
-                raise
-            return False
-        return True
+            return True
+        return False
 
     def kubeconfig_for(self, namespace: str, service_account: str, endpoint: tuple[str, str] | None = None) -> Path:
         """Return a kubeconfig that acts as a service account, at another endpoint than the API server's if given."""

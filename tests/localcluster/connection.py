@@ -7,6 +7,8 @@ import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,16 @@ class RefusedError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+@contextmanager
+def if_there() -> Iterator[None]:
+    """Pass over that what a request is about is not there."""
+    try:
+        yield
+    except RefusedError as refused:
+        if refused.code != http.client.NOT_FOUND:
+            raise
 
 
 class Connection:

@@ -49,8 +49,7 @@ def test_who_was_born_with_it_or_opts_out_is_told(admitted: Stage) -> None:
 
 def events(stage: Stage) -> set[tuple[str, str]]:
     """About which workloads there are which Events."""
-    listed = stage.world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{stage.world.namespace}/events")
-    return {(item["regarding"]["name"], item["reason"]) for item in listed["items"]}
+    return {(item["regarding"]["name"], item["reason"]) for item in stage.world.list("Event")}
 
 
 def test_without_admission_the_operator_does_it_in_a_second_rollout_and_an_event_says_so(stage: Stage) -> None:

@@ -102,8 +102,7 @@ def test_jobs_of_a_cron_job_are_not_told_of_one_by_one(world: World) -> None:
 
 def told_of(world: World) -> set[str]:
     """Which workloads have an Event of theirs."""
-    items = world.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{world.namespace}/events")["items"]
-    return {one["regarding"]["name"] for one in items if one["reason"] == "SidecarsInjected"}
+    return {one["regarding"]["name"] for one in world.list("Event") if one["reason"] == "SidecarsInjected"}
 
 
 def test_job_that_came_before_the_policy_is_blocked_until_it_is_made_anew(world: World) -> None:
